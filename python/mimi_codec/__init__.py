@@ -1,0 +1,51 @@
+"""Kyutai's Mimi neural audio codec: encode, decode and stream, exactly and without PyTorch.
+
+from mimi_codec import Mimi
+
+mimi = Mimi.from_pretrained("kyutai/mimi")
+codes = mimi.encode(pcm, num_codebooks=8)  # (L,) samples at 24 kHz to (8, T) codes
+pcm = mimi.decode(codes)
+"""
+
+from ._core import __version__, build_info
+from .audio import read_audio, write_wav
+from .config import MimiConfig
+from .errors import (
+    AudioError,
+    CodesError,
+    ConfigError,
+    DeviceError,
+    InputTypeError,
+    LatentsError,
+    LoadError,
+    MimiError,
+    StreamError,
+    WeightsError,
+)
+from .model import Mimi
+from .streams import DecoderStream, EncoderStream
+from .tokens_file import Tokens, read_tokens, write_tokens
+
+__all__ = [
+    "AudioError",
+    "CodesError",
+    "ConfigError",
+    "DecoderStream",
+    "DeviceError",
+    "EncoderStream",
+    "InputTypeError",
+    "LatentsError",
+    "LoadError",
+    "Mimi",
+    "MimiConfig",
+    "MimiError",
+    "StreamError",
+    "Tokens",
+    "WeightsError",
+    "__version__",
+    "build_info",
+    "read_audio",
+    "read_tokens",
+    "write_tokens",
+    "write_wav",
+]

@@ -1,0 +1,184 @@
+"""From the name of a model to files on this machine.
+
+An existing path wins. Anything else is the name of a repository on the Hugging Face hub, and only then is
+`huggingface_hub` imported. It honours `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, `HF_ENDPOINT` and `HF_TOKEN`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from .errors import LoadError
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+# Kyutai's own files, next to the language model they belong to: tokenizer-e351c8d8-checkpoint125.safetensors,
+# mimi-pytorch-e351c8d8@125.safetensors
+KYUTAI_WEIGHTS = re.compile(r"(tokenizer-[0-9a-f]+-checkpoint\d+|mimi-pytorch-[0-9a-f]+@\d+)\.safetensors")
+REPOSITORY = re.compile(r"(?!.*(\.\.|--))[\w.-]+(/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from."""
+
+    kind: Literal["path", "hub", "demo"]
+    name: str
+    """As the caller gave it: a path, a repository, or "demo"."""
+    path: Path
+    """The directory or file to load, absolute."""
+    revision: str | None = None
+    """The commit of the repository; None for a path."""
+
+
+def demo_directory() -> Path:
+    """The directory of the embedded model and its speech clip."""
+    return Path(__file__).resolve().parent / "demo"
+
+
+def resolve(
+    name_or_path: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    cache_dir: str | os.PathLike[str] | None = None,
+    token: str | bool | None = None,
+) -> Source:
+    """Find a model, downloading what is not in the cache.
+
+    Raises `LoadError` where there is no such path or repository, no such revision, no Mimi weights in it, or no network
+    for what the cache does not hold.
+    """
+    name = os.fspath(name_or_path)
+    path = Path(name).expanduser()
+    if path.exists():
+        if revision is not None:
+            raise LoadError(f"{name} is a local path, which has no revision {revision!r}")
+        return Source("path", name, path.resolve())
+    if isinstance(name_or_path, os.PathLike) or not REPOSITORY.fullmatch(name) or name.endswith(".safetensors"):
+        raise LoadError(f"no such file or directory: {name}")
+    return _Repository(name, revision, local_files_only, Path(cache_dir) if cache_dir else None, token).fetch()
+
+
+@dataclass(frozen=True)
+class _Repository:
+    """A repository of the hub, seen through its cache."""
+
+    name: str
+    revision: str | None
+    local_files_only: bool
+    cache_dir: str | Path | None
+    token: str | bool | None
+
+    def fetch(self) -> Source:
+        """Download the files of the codec and no others."""
+        listing, commit, reason = None, self.revision, None
+        if not self.local_files_only:
+            listing, commit, reason = self._list_online()
+        if listing is None:
+            listing, commit = self._list_cache(reason)
+            return replace(self, local_files_only=True)._fetch(listing, commit)
+        return self._fetch(listing, commit)
+
+    def _fetch(self, listing: Sequence[str], commit: str | None) -> Source:
+        config = self._download(CONFIG, commit) if CONFIG in listing else None
+        kyutai = next((file for file in sorted(listing) if KYUTAI_WEIGHTS.fullmatch(file)), None)
+        if kyutai and not (config and _is_mimi_config(config)):
+            path = self._download(kyutai, commit)
+        elif WEIGHTS in listing:
+            path = self._download(WEIGHTS, commit).parent
+        elif INDEX in listing:
+            index = self._download(INDEX, commit)
+            for shard in _shards(index):
+                self._download(shard, commit)
+            path = index.parent
+        else:
+            raise LoadError(
+                f"{self.name} holds no Mimi weights: expected {WEIGHTS}, {INDEX} or Kyutai's tokenizer-*.safetensors, "
+                f"found {', '.join(sorted(listing)) or 'nothing'}"
+            )
+        return Source("hub", self.name, path, commit)
+
+    def _list_online(self) -> tuple[Sequence[str] | None, str | None, Exception | None]:
+        """The files of the repository and its commit; no files where the hub cannot be reached."""
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+        try:
+            info = HfApi(token=self.token).model_info(self.name, revision=self.revision)
+        except GatedRepoError as error:
+            raise LoadError(f"{self.name} asks for a login and its terms accepted: {error}") from error
+        except RepositoryNotFoundError as error:
+            raise LoadError(f"{self.name} is neither a path nor a repository on the hub: {error}") from error
+        except RevisionNotFoundError as error:
+            raise LoadError(f"{self.name} has no revision {self.revision!r}: {error}") from error
+        except Exception as error:  # no network, offline mode, a server in trouble: the cache may have it all
+            return None, self.revision, error
+        return [file.rfilename for file in info.siblings or []], info.sha, None
+
+    def _list_cache(self, reason: Exception | None) -> tuple[Sequence[str], str]:
+        """The cached files of the repository and their commit."""
+        from huggingface_hub import snapshot_download
+
+        try:
+            folder = Path(
+                snapshot_download(
+                    self.name,
+                    revision=self.revision,
+                    cache_dir=self.cache_dir,
+                    local_files_only=True,
+                    allow_patterns=[CONFIG],  # otherwise a snapshot with only the codec counts as incomplete
+                )
+            )
+        except Exception as error:
+            at = f" at revision {self.revision!r}" if self.revision else ""
+            why = f"the hub cannot be reached ({reason})" if reason else "only local files were asked for"
+            raise LoadError(
+                f"{self.name}{at} is neither a path nor in the local cache of the hub, and {why}; "
+                "download it once with a network, or pass the path of a directory"
+            ) from (reason or error)
+        return [file.name for file in folder.iterdir()], folder.name
+
+    def _download(self, file: str, commit: str | None) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        try:
+            path = hf_hub_download(
+                self.name,
+                file,
+                revision=commit or self.revision,
+                cache_dir=self.cache_dir,
+                token=self.token,
+                local_files_only=self.local_files_only,
+            )
+        except Exception as error:
+            raise LoadError(f"cannot fetch {file} of {self.name}: {error}") from error
+        return Path(path)
+
+
+def _is_mimi_config(path: Path) -> bool:
+    """Whether a `config.json` is of the codec itself, not of a language model that comes with it."""
+    try:
+        fields = json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(fields, dict) and fields.get("model_type") == "mimi"
+
+
+def _shards(index: Path) -> list[str]:
+    """The files a sharded checkpoint consists of."""
+    try:
+        files = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LoadError(f"{index.name} is no index of a sharded checkpoint: {error!r}") from error
+    unsafe = [file for file in files if not isinstance(file, str) or Path(file).name != file]
+    if unsafe:
+        raise LoadError(f"{index.name} names files outside its directory: {unsafe[0]!r}")
+    return sorted(files)

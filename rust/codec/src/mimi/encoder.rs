@@ -1,0 +1,55 @@
+//! From samples to latents.
+
+use candle_core::Tensor;
+
+use crate::Result;
+use crate::mimi::builder::Builder;
+use crate::mimi::seanet::Seanet;
+use crate::mimi::transformer::Transformer;
+use crate::ops::{Conv, ConvShape, Edge};
+use crate::state::{Block, State, StateLayout};
+
+/// Convolution stack, transformer, downsampling to the latents' rate.
+pub(crate) struct Encoder {
+    seanet: Seanet,
+    transformer: Transformer,
+    downsample: Conv,
+    /// What a stream of this encoder remembers.
+    pub(crate) layout: StateLayout,
+}
+
+impl Encoder {
+    pub(crate) fn load(mut builder: Builder<'_>) -> Result<Self> {
+        let config = builder.config();
+        let seanet = Seanet::load(&mut builder, "encoder", &config.seanet_encoder())?;
+        let transformer = Transformer::load(&mut builder, "encoder_transformer")?;
+        let shape = ConvShape {
+            c_in: config.hidden_size,
+            c_out: config.hidden_size,
+            kernel: config.latent_kernel(),
+            stride: config.latent_stride(),
+            dilation: 1,
+            edge: Edge::Replicate,
+            activation: None,
+        };
+        let downsample = builder.conv("downsample", shape, false)?;
+        Ok(Self { seanet, transformer, downsample, layout: builder.layout })
+    }
+
+    /// `(rows, samples, 1)` to `(rows, ceil(samples / frame_size), hidden_size)`.
+    ///
+    /// The samples are whole frames, unless the rows' clips `end` here.
+    pub(crate) fn forward(&self, pcm: &Tensor, state: &mut State, rows: &[usize], end: bool) -> Result<Tensor> {
+        let block = Block { state, rows, end };
+        let x = self.seanet.forward(pcm, &block)?;
+        let steps = x.dim(1)?;
+        let x = self.transformer.forward(&x, &block)?;
+        let latents = self.downsample.forward(&x, None, &block)?;
+        state.advance(rows, steps);
+        Ok(latents)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.seanet.bytes() + self.transformer.bytes() + self.downsample.bytes()
+    }
+}

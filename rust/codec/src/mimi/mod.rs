@@ -1,0 +1,181 @@
+//! The model: what is loaded once and shared, and the whole-clip calls.
+
+mod builder;
+mod clip;
+mod decoder;
+mod encoder;
+mod quantizer;
+mod seanet;
+mod stream;
+mod transformer;
+mod values;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::Device;
+
+use crate::config::MimiConfig;
+use crate::ops::Backend;
+use crate::weights::{Checkpoint, Layout, Parts};
+use crate::{Error, Result};
+use builder::Builder;
+use decoder::Decoder;
+use encoder::Encoder;
+use quantizer::Quantizer;
+
+pub use clip::{Padding, StopFn};
+pub use stream::{DecoderStream, EncoderStream};
+pub use values::{Codes, Latents};
+
+/// What to load, and how to run it.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// The halves of the codec that are wanted.
+    pub parts: Parts,
+    /// The first so many codebooks; all if none.
+    pub num_codebooks: Option<usize>,
+    /// Threads that work on one call.
+    pub threads: usize,
+    /// How weights are kept: `float32`.
+    pub dtype: String,
+    /// Where the codec runs: `cpu`, or `cpu-candle` for the plain candle operations that define it (slow).
+    pub device: String,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { parts: Parts::Both, num_codebooks: None, threads: 1, dtype: "float32".into(), device: "cpu".into() }
+    }
+}
+
+/// A loaded codec. It never changes; clones share the weights.
+#[derive(Clone)]
+pub struct Mimi {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: MimiConfig,
+    source: PathBuf,
+    layout: Layout,
+    options: LoadOptions,
+    backend: Backend,
+    encoder: Option<Encoder>,
+    quantizer: Quantizer,
+    decoder: Option<Decoder>,
+}
+
+impl Mimi {
+    /// Loads a codec from a directory, a safetensors file or the index of a sharded one: see [`Checkpoint::open`].
+    ///
+    /// # Errors
+    /// [`Error::File`] for a missing or corrupt file, an error that names the tensor or the configuration's field
+    /// where they do not fit, [`Error::Device`] for a device or data type that is not supported.
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self> {
+        let backend = backend(options)?;
+        let checkpoint = Checkpoint::open(path)?;
+        checkpoint.check(options.parts, options.num_codebooks)?;
+        let config = checkpoint.config().clone();
+        let codebooks = options.num_codebooks.unwrap_or(config.num_quantizers);
+        let builder = || Builder::new(&checkpoint, &backend);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                encoder: options.parts.encoder().then(|| Encoder::load(builder())).transpose()?,
+                quantizer: Quantizer::load(&builder(), options.parts, codebooks)?,
+                decoder: options.parts.decoder().then(|| Decoder::load(builder())).transpose()?,
+                config,
+                source: path.to_path_buf(),
+                layout: checkpoint.layout(),
+                options: options.clone(),
+                backend: backend.clone(),
+            }),
+        })
+    }
+
+    /// The configuration of the model.
+    pub fn config(&self) -> &MimiConfig {
+        &self.inner.config
+    }
+
+    /// How it was loaded.
+    pub fn options(&self) -> &LoadOptions {
+        &self.inner.options
+    }
+
+    /// Which spelling of tensor names the file had.
+    pub fn layout(&self) -> Layout {
+        self.inner.layout
+    }
+
+    /// Codebooks loaded.
+    pub fn num_codebooks(&self) -> usize {
+        self.inner.quantizer.len()
+    }
+
+    /// The instruction set of the kernels, such as `avx2`, or the kind of device.
+    pub fn simd(&self) -> &'static str {
+        self.inner.backend.name()
+    }
+
+    /// Bytes that the weights take in memory.
+    pub fn weight_bytes(&self) -> usize {
+        let encoder = self.inner.encoder.as_ref().map_or(0, Encoder::bytes);
+        let decoder = self.inner.decoder.as_ref().map_or(0, Decoder::bytes);
+        encoder + self.inner.quantizer.bytes() + decoder
+    }
+
+    /// Writes the codec to the directory `path` in Transformers' layout, read once more from where it was loaded.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the source is gone or the directory cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        Checkpoint::open(&self.inner.source)?.save(path)
+    }
+
+    fn encoder(&self) -> Result<&Encoder> {
+        self.inner.encoder.as_ref().ok_or_else(|| Error::Stream(not_loaded("encoder", "decoder")))
+    }
+
+    fn decoder(&self) -> Result<&Decoder> {
+        self.inner.decoder.as_ref().ok_or_else(|| Error::Stream(not_loaded("decoder", "encoder")))
+    }
+
+    /// Whether the encoder is loaded.
+    pub fn has_encoder(&self) -> bool {
+        self.inner.encoder.is_some()
+    }
+
+    /// Whether the decoder is loaded.
+    pub fn has_decoder(&self) -> bool {
+        self.inner.decoder.is_some()
+    }
+
+    /// A number of codebooks to code with.
+    fn check_codebooks(&self, count: usize) -> Result<()> {
+        if (1..=self.num_codebooks()).contains(&count) {
+            return Ok(());
+        }
+        Err(Error::Codes(format!("expected 1 to {} codebooks (those loaded), got {count}", self.num_codebooks())))
+    }
+}
+
+fn not_loaded(wanted: &str, loaded: &str) -> String {
+    format!("expected a model with its {wanted}, got one loaded with parts=\"{loaded}\"")
+}
+
+fn backend(options: &LoadOptions) -> Result<Backend> {
+    if options.dtype != "float32" {
+        return Err(Error::config("dtype", format!("expected float32, got {}", options.dtype)));
+    }
+    match options.device.as_str() {
+        "cpu" => Ok(Backend::kernels(options.threads)),
+        "cpu-candle" => Ok(Backend::Composed(Device::Cpu)),
+        other => Err(Error::Device(format!("expected device \"cpu\" or \"cpu-candle\", got \"{other}\""))),
+    }
+}
+
+/// The instruction set that the kernels use on this processor.
+pub fn simd_name() -> &'static str {
+    Backend::kernels(1).name()
+}

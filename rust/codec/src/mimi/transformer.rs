@@ -1,0 +1,87 @@
+//! The windowed transformer on either side of the quantizer.
+
+use candle_core::Tensor;
+
+use crate::Result;
+use crate::mimi::builder::Builder;
+use crate::ops::{Attention, AttentionShape, LayerNorm, Linear, Rotary};
+use crate::state::Block;
+
+/// Pre-norm layers of attention and feed-forward, each scaled channel by channel before it is added.
+pub(crate) struct Transformer {
+    layers: Vec<Layer>,
+    rotary: Rotary,
+}
+
+struct Layer {
+    attention_norm: LayerNorm,
+    query_key_value: Linear,
+    attention: Attention,
+    /// With the layer scale in its weights, as `mlp_out`.
+    attention_out: Linear,
+    mlp_norm: LayerNorm,
+    mlp_in: Linear,
+    mlp_out: Linear,
+}
+
+impl Transformer {
+    /// The transformer whose tensors are `{name}.layers.N`.
+    pub(crate) fn load(builder: &mut Builder<'_>, name: &str) -> Result<Self> {
+        let config = builder.config();
+        let shape = AttentionShape {
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim(),
+            window: config.sliding_window,
+        };
+        let (hidden, bias) = (config.hidden_size, config.attention_bias);
+        let activation = builder.hidden_activation()?;
+        let mut layers = Vec::with_capacity(config.num_hidden_layers);
+        for index in 0..config.num_hidden_layers {
+            let name = format!("{name}.layers.{index}");
+            let scale = |field: &str| builder.checkpoint().read(&format!("{name}.{field}.scale"));
+            let (attention_scale, mlp_scale) = (scale("self_attn_layer_scale")?, scale("mlp_layer_scale")?);
+            let projections = ["q_proj", "k_proj", "v_proj"].map(|field| format!("{name}.self_attn.{field}"));
+            let one = |field: &str| [format!("{name}.{field}")];
+            layers.push(Layer {
+                attention_norm: builder.norm(&format!("{name}.input_layernorm"))?,
+                query_key_value: builder.linear(&projections, hidden, bias, None, None)?,
+                attention: Attention::new(builder.backend(), &mut builder.layout, shape),
+                attention_out: builder.linear(
+                    &one("self_attn.o_proj"),
+                    config.query_size(),
+                    bias,
+                    Some(&attention_scale),
+                    None,
+                )?,
+                mlp_norm: builder.norm(&format!("{name}.post_attention_layernorm"))?,
+                mlp_in: builder.linear(&one("mlp.fc1"), hidden, false, None, Some(activation))?,
+                mlp_out: builder.linear(&one("mlp.fc2"), config.intermediate_size, false, Some(&mlp_scale), None)?,
+            });
+        }
+        Ok(Self { layers, rotary: Rotary::new(builder.backend(), config.head_dim(), config.rope_theta()) })
+    }
+
+    /// `(rows, steps, hidden_size)` to the same shape.
+    pub(crate) fn forward(&self, x: &Tensor, block: &Block<'_>) -> Result<Tensor> {
+        let angles = self.rotary.angles(x.dim(1)?, block)?;
+        let mut x = x.clone();
+        for layer in &self.layers {
+            let projected = layer.query_key_value.forward(&layer.attention_norm.forward(&x)?, None)?;
+            let attended = layer.attention.forward(&projected, &angles, block)?;
+            x = layer.attention_out.forward(&attended, Some(&x))?;
+            let hidden = layer.mlp_in.forward(&layer.mlp_norm.forward(&x)?, None)?;
+            x = layer.mlp_out.forward(&hidden, Some(&x))?;
+        }
+        Ok(x)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let bytes = |layer: &Layer| {
+            let linears = [&layer.query_key_value, &layer.attention_out, &layer.mlp_in, &layer.mlp_out];
+            let norms = [&layer.attention_norm, &layer.mlp_norm];
+            linears.map(Linear::bytes).iter().sum::<usize>() + norms.map(LayerNorm::bytes).iter().sum::<usize>()
+        };
+        self.layers.iter().map(bytes).sum()
+    }
+}

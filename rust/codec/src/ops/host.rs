@@ -1,0 +1,72 @@
+//! Reaching the floats of CPU tensors: the way from candle to the kernels.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+
+use candle_core::{CpuStorage, InplaceOp1, Layout, Shape, Storage, Tensor, bail};
+
+use crate::Result;
+
+/// Calls `read` with the floats of a contiguous CPU tensor.
+pub(crate) fn with_floats<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cpu(storage) = storage.deref() else {
+        return Err(candle_core::Error::Msg("expected a tensor on the CPU".into()).into());
+    };
+    read(floats(storage, layout)?)
+}
+
+fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&storage.as_slice::<f32>()?[from..to]),
+        None => bail!("expected a contiguous tensor"),
+    }
+}
+
+/// A new CPU tensor of `shape`, filled by `write`.
+pub(crate) fn fill(shape: impl Into<Shape>, write: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Tensor> {
+    let shape = shape.into();
+    let mut data = vec![0.0; shape.elem_count()];
+    write(&mut data)?;
+    Ok(Tensor::from_vec(data, shape, &candle_core::Device::Cpu)?)
+}
+
+/// Calls `change` with the floats of a contiguous CPU tensor, in place.
+pub(crate) fn change(tensor: &Tensor, change: impl FnOnce(&mut [f32])) -> Result<()> {
+    Ok(tensor.inplace_op1(&InPlace(RefCell::new(Some(change))))?)
+}
+
+struct InPlace<F>(RefCell<Option<F>>);
+
+impl<F: FnOnce(&mut [f32])> InplaceOp1 for InPlace<F> {
+    fn name(&self) -> &'static str {
+        "host-change"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let (Some((from, to)), CpuStorage::F32(data)) = (layout.contiguous_offsets(), storage) else {
+            bail!("expected a contiguous tensor of float32")
+        };
+        if let Some(change) = self.0.take() {
+            change(&mut data[from..to]);
+        }
+        Ok(())
+    }
+}
+
+/// [`with_floats`] of a tensor that may not be there.
+pub(crate) fn with_optional_floats<T>(
+    tensor: Option<&Tensor>,
+    read: impl FnOnce(Option<&[f32]>) -> Result<T>,
+) -> Result<T> {
+    match tensor {
+        Some(tensor) => with_floats(tensor, |floats| read(Some(floats))),
+        None => read(None),
+    }
+}
+
+/// Bytes of the tensors that are there.
+pub(crate) fn bytes<'a>(tensors: impl IntoIterator<Item = Option<&'a Tensor>>) -> usize {
+    tensors.into_iter().flatten().map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum()
+}

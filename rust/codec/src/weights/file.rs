@@ -1,0 +1,275 @@
+//! Safetensors files, read tensor by tensor at the positions that their headers give.
+//!
+//! Nothing is mapped (a file truncated under a map would kill the process) and no file is read as a whole. Every size
+//! is checked against the file's length before memory is asked for.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
+
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// Largest header, as in the safetensors format.
+const MAX_HEADER: u64 = 100_000_000;
+/// Bytes before the header: its length.
+const LENGTH_BYTES: u64 = 8;
+
+/// A tensor's entry in a file's header.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    /// The bytes in the file.
+    bytes: Range<u64>,
+}
+
+/// The tensors of one file, or of several under an index. Files are opened when the first of their tensors is asked for.
+pub(super) struct TensorFiles {
+    path: PathBuf,
+    shards: Vec<Shard>,
+    /// The shard of each tensor.
+    shard_of: BTreeMap<String, usize>,
+}
+
+struct Shard {
+    path: PathBuf,
+    file: OnceLock<TensorFile>,
+}
+
+impl TensorFiles {
+    /// Opens a `.safetensors` file, or an index (`.json`) of several.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        if path.extension().is_some_and(|extension| extension == "json") {
+            return Self::open_index(path);
+        }
+        let file = TensorFile::open(path)?;
+        let shard_of = file.entries.keys().map(|name| (name.clone(), 0)).collect();
+        let shard = Shard { path: path.into(), file: file.into() };
+        Ok(Self { path: path.into(), shards: vec![shard], shard_of })
+    }
+
+    fn open_index(path: &Path) -> Result<Self> {
+        let index = read_json(path)?;
+        let Some(weight_map) = index.get("weight_map").and_then(Value::as_object) else {
+            return Err(Error::file(path, "expected an index with an object `weight_map`, got none"));
+        };
+        let mut number_of: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut shard_of = BTreeMap::new();
+        for (name, file) in weight_map {
+            let Some(file) = file.as_str().filter(|file| is_file_name(file)) else {
+                let message = format!("expected `weight_map` to give a file beside it for tensor `{name}`, got {file}");
+                return Err(Error::file(path, message));
+            };
+            let next = number_of.len();
+            shard_of.insert(name.clone(), *number_of.entry(file).or_insert(next));
+        }
+        let mut files: Vec<_> =
+            number_of.into_iter().map(|(file, number)| (number, path.with_file_name(file))).collect();
+        files.sort();
+        let shards = files.into_iter().map(|(_, path)| Shard { path, file: OnceLock::new() }).collect();
+        Ok(Self { path: path.into(), shards, shard_of })
+    }
+
+    /// The file or index that was opened.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All tensors' names, sorted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.shard_of.keys().map(String::as_str)
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.shard_of.contains_key(name)
+    }
+
+    /// A tensor's entry, or nothing if there is no such tensor.
+    pub(super) fn entry(&self, name: &str) -> Result<Option<&Entry>> {
+        Ok(self.find(name)?.map(|(_, entry)| entry))
+    }
+
+    /// The bytes of some rows (of the first axis) of a tensor, or of all of it.
+    ///
+    /// The caller has compared the tensor's shape with the one that it expects.
+    pub(super) fn read(&self, name: &str, rows: Option<&Range<usize>>) -> Result<Vec<u8>> {
+        let Some((file, entry)) = self.find(name)? else {
+            return Err(Error::MissingTensor { name: name.into(), expected: Vec::new() });
+        };
+        let total = entry.bytes.end - entry.bytes.start;
+        let mut range = 0..total;
+        if let Some(rows) = rows {
+            let all = entry.shape.first().copied().unwrap_or(1).max(1) as u64;
+            let row = total / all;
+            range = (rows.start as u64).min(all) * row..(rows.end as u64).min(all) * row;
+        }
+        let length = usize::try_from(range.end.saturating_sub(range.start))
+            .map_err(|_| Error::file(&file.path, format!("tensor `{name}` does not fit in memory")))?;
+        let mut bytes = vec![0; length];
+        let at = file.data_start + entry.bytes.start + range.start;
+        file.file.read_at(&mut bytes, at).map_err(|error| {
+            Error::file(&file.path, format!("expected the {length} bytes of tensor `{name}`, got an error: {error}"))
+        })?;
+        Ok(bytes)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<(&TensorFile, &Entry)>> {
+        let Some(shard) = self.shard_of.get(name).and_then(|&shard| self.shards.get(shard)) else {
+            return Ok(None);
+        };
+        let file = match shard.file.get() {
+            Some(file) => file,
+            None => {
+                let file = TensorFile::open(&shard.path)?;
+                shard.file.get_or_init(|| file)
+            }
+        };
+        match file.entries.get(name) {
+            Some(entry) => Ok(Some((file, entry))),
+            None => Err(Error::file(&shard.path, format!("expected tensor `{name}`, as the index says, got none"))),
+        }
+    }
+}
+
+/// One open safetensors file.
+struct TensorFile {
+    path: PathBuf,
+    file: PositionedFile,
+    /// Where the tensors' bytes begin.
+    data_start: u64,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl TensorFile {
+    fn open(path: &Path) -> Result<Self> {
+        let (mut file, length) = open_regular(path)?;
+        let corrupt = |message: String| Error::file(path, message);
+        let mut head = Vec::new();
+        read_head(&mut file, LENGTH_BYTES, &mut head).map_err(|error| corrupt(error.to_string()))?;
+        let Ok(head) = <[u8; 8]>::try_from(head.as_slice()) else {
+            return Err(corrupt(format!("expected a safetensors file, got one of {length} bytes")));
+        };
+        if let Some(kind) = other_format(&head) {
+            return Err(corrupt(format!("expected a safetensors file, got {kind}")));
+        }
+        let header_length = u64::from_le_bytes(head);
+        if header_length > MAX_HEADER.min(length - LENGTH_BYTES) {
+            return Err(corrupt(format!(
+                "expected a safetensors header within the file's {length} bytes (at most {MAX_HEADER}), got a length of \
+                 {header_length}: truncated or corrupt"
+            )));
+        }
+        let mut header = Vec::new();
+        read_head(&mut file, header_length, &mut header).map_err(|error| corrupt(error.to_string()))?;
+        let metadata: Metadata = serde_json::from_slice(&header)
+            .map_err(|error| corrupt(format!("expected a safetensors header, got an error: {error}")))?;
+        let data_start = LENGTH_BYTES + header_length;
+        let expected = data_start.saturating_add(metadata.data_len() as u64);
+        if expected != length {
+            return Err(corrupt(format!("expected {expected} bytes, got {length}: truncated or corrupt")));
+        }
+        let entries = metadata.tensors().into_iter().map(|(name, info)| {
+            let bytes = info.data_offsets.0 as u64..info.data_offsets.1 as u64;
+            (name, Entry { dtype: info.dtype, shape: info.shape.clone(), bytes })
+        });
+        Ok(Self { path: path.into(), entries: entries.collect(), data_start, file: PositionedFile::new(file) })
+    }
+}
+
+/// Parses a JSON file of moderate size.
+pub(super) fn read_json(path: &Path) -> Result<Value> {
+    let (mut file, length) = open_regular(path)?;
+    if length > MAX_HEADER {
+        return Err(Error::file(path, format!("expected at most {MAX_HEADER} bytes of JSON, got {length}")));
+    }
+    let mut text = Vec::new();
+    read_head(&mut file, length, &mut text).map_err(|error| Error::file(path, error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| Error::file(path, format!("expected JSON, got an error: {error}")))
+}
+
+/// Opens a file and gives its length. Pipes and devices, which might block for ever, are refused unopened.
+fn open_regular(path: &Path) -> Result<(File, u64)> {
+    let failed = |error: std::io::Error| Error::file(path, format!("expected a readable file, got an error: {error}"));
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(Error::file(path, "expected a file, got something else"));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    Ok((file, length))
+}
+
+/// Reads at most `length` bytes; memory grows with what comes, not with what is announced.
+fn read_head(file: &mut File, length: u64, into: &mut Vec<u8>) -> std::io::Result<()> {
+    file.take(length).read_to_end(into).map(|_| ())
+}
+
+/// What a file is that begins so and is no safetensors file.
+fn other_format(head: &[u8; 8]) -> Option<&'static str> {
+    const CONVERT: &str = "a PyTorch pickle; load it in PyTorch and save it with safetensors";
+    match head {
+        [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..] => Some(CONVERT),
+        b"version " => Some("a Git LFS pointer; fetch the file itself (`git lfs pull`)"),
+        [b'G', b'G', b'U', b'F', ..] => Some("a GGUF file"),
+        _ => None,
+    }
+}
+
+/// Whether a string names a file in the same directory.
+pub(super) fn is_file_name(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    matches!((components.next(), components.next()), (Some(Component::Normal(_)), None))
+}
+
+/// A file that many threads read at once, each where it wants.
+#[cfg(unix)]
+struct PositionedFile(File);
+
+#[cfg(unix)]
+impl PositionedFile {
+    fn new(file: File) -> Self {
+        Self(file)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.0, bytes, at)
+    }
+}
+
+/// A file that threads read in turn, each where it wants.
+#[cfg(not(unix))]
+struct PositionedFile(std::sync::Mutex<File>);
+
+#[cfg(not(unix))]
+impl PositionedFile {
+    fn new(file: File) -> Self {
+        Self(std::sync::Mutex::new(file))
+    }
+
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
+        use std::io::{Seek, SeekFrom};
+        // A reader that panicked leaves nothing but a position, which is set anew here.
+        let mut file = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_stay_in_their_directory() {
+        assert!(is_file_name("model-00001-of-00002.safetensors"));
+        for name in ["", ".", "..", "../x", "/etc/passwd", "a/b"] {
+            assert!(!is_file_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Writes a checkpoint in the flat Transformers layout, tensor by tensor; readers see whole files only.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use super::{Checkpoint, Parts};
+use crate::{Error, Result};
+
+/// A tensor to be written.
+struct Item {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// Whether it is a codebook's flag, which is always 1 and has no source.
+    flag: bool,
+}
+
+impl Checkpoint {
+    /// Writes `config.json` and `model.safetensors` into a directory, which is made if need be: the tensors that the
+    /// checkpoint has, in their stored types, as Transformers reads them.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::check`] for the tensors that are there; [`Error::File`] if a file cannot be read or
+    /// written. What was in the directory is then left as it was.
+    pub fn save(&self, directory: &Path) -> Result<()> {
+        let items = self.items()?;
+        let config = self.saved_config(&items);
+        fs::create_dir_all(directory).map_err(|error| unwritable(directory, &error))?;
+        let weights = Staged::write(directory.join("model.safetensors"), |file| self.write_tensors(&items, file))?;
+        let config =
+            Staged::write(directory.join("config.json"), |file| writeln!(file, "{config:#}").map_err(Failure::Write))?;
+        weights.publish()?;
+        config.publish()
+    }
+
+    /// The tensors that the checkpoint has, in the order of the file: by falling alignment, then by name.
+    fn items(&self) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        for (name, (_, location)) in &self.tensors {
+            if !self.files.contains(&location.name) {
+                continue;
+            }
+            let (spec, _, dtype) = self.stored(name)?;
+            items.push(Item { name: name.clone(), dtype, shape: spec.shape.clone(), flag: false });
+            if let Some(codebook) = name.strip_suffix(".embed_sum") {
+                items.push(Item {
+                    name: format!("{codebook}.initialized"),
+                    dtype: Dtype::F32,
+                    shape: vec![1],
+                    flag: true,
+                });
+            }
+        }
+        items.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
+        Ok(items)
+    }
+
+    /// The configuration, with the type of the weights and the half that is missing, as Transformers writes them.
+    fn saved_config(&self, items: &[Item]) -> serde_json::Value {
+        let mut config = self.config.to_value();
+        let dtype = match items.iter().find(|item| !item.flag).map(|item| item.dtype) {
+            Some(Dtype::BF16) => "bfloat16",
+            Some(Dtype::F16) => "float16",
+            _ => "float32",
+        };
+        config["dtype"] = dtype.into();
+        match self.parts() {
+            Parts::Both => {}
+            Parts::Encoder => config["decoder_config"] = serde_json::Value::Null,
+            Parts::Decoder => config["encoder_config"] = serde_json::Value::Null,
+        }
+        config
+    }
+
+    fn write_tensors(&self, items: &[Item], file: &mut impl Write) -> Result<(), Failure> {
+        let mut end = 0;
+        let infos = items.iter().map(|item| {
+            let start = end;
+            end += item.shape.iter().product::<usize>() * item.dtype.bitsize() / 8;
+            let info = TensorInfo { dtype: item.dtype, shape: item.shape.clone(), data_offsets: (start, end) };
+            (item.name.clone(), info)
+        });
+        let format = HashMap::from([("format".to_string(), "pt".to_string())]);
+        let metadata = Metadata::new(Some(format), infos.collect())
+            .map_err(|error| Failure::Write(std::io::Error::other(error)))?;
+        let mut header = serde_json::to_vec(&metadata).map_err(|error| Failure::Write(error.into()))?;
+        // The tensors' bytes begin at a multiple of eight.
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let mut write = |bytes: &[u8]| file.write_all(bytes).map_err(Failure::Write);
+        write(&(header.len() as u64).to_le_bytes())?;
+        write(&header)?;
+        for item in items {
+            if item.flag {
+                write(&1_f32.to_le_bytes())?;
+                continue;
+            }
+            let (spec, location, _) = self.stored(&item.name)?;
+            write(&self.bytes(spec, location)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a file could not be written: itself, or what was to go into it.
+enum Failure {
+    Write(std::io::Error),
+    Content(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Content(error)
+    }
+}
+
+/// A file that is written beside its place, and moved there when all is well; else removed.
+struct Staged {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    fn write(path: PathBuf, write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Failure>) -> Result<Self> {
+        let staged = Self { temporary: temporary_name(&path), path };
+        staged.fill(write).map_err(|failure| match failure {
+            Failure::Write(error) => unwritable(&staged.path, &error),
+            Failure::Content(error) => error,
+        })?;
+        Ok(staged)
+    }
+
+    fn fill(&self, write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut file = BufWriter::new(File::create_new(&self.temporary).map_err(Failure::Write)?);
+        write(&mut file)?;
+        let file = file.into_inner().map_err(|error| Failure::Write(error.into_error()))?;
+        file.sync_all().map_err(Failure::Write)
+    }
+
+    fn publish(self) -> Result<()> {
+        fs::rename(&self.temporary, &self.path).map_err(|error| unwritable(&self.path, &error))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Once published there is nothing left to remove.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// A name that no other writer uses.
+fn temporary_name(path: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.{number}.tmp", std::process::id()))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+    Error::file(path, format!("expected to write it, got an error: {error}"))
+}

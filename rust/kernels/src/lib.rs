@@ -1,0 +1,33 @@
+//! CPU kernels of the Mimi codec, on plain slices.
+//!
+//! Everything dense in Mimi is a [`product`] of a left matrix whose rows lie, possibly overlapping, in the input
+//! signal ([`Rows`]), and of weights packed once at load ([`PackedMatrix`]). What remains is [`attention`] over a
+//! bounded window, the [`code_search`] of the quantizer, a [`layer_norm`], and a few element-wise passes.
+//!
+//! Each kernel is written once over the vector type of [`simd::Level`], chosen at run time, and adds up every output
+//! in one fixed order: the result does not depend on how many rows are computed together, nor on the threads. That
+//! is what makes streaming equal to whole-clip work bit for bit.
+//!
+//! This is the only crate with `unsafe`: pointers inside tiles and calls of vector instructions.
+
+mod attention;
+mod code_search;
+mod elementwise;
+mod math;
+mod norm;
+mod packed;
+mod product;
+mod rows;
+pub mod simd;
+mod threads;
+mod upsample;
+
+pub use attention::{Attention, attend, cache_len};
+pub use code_search::Codebook;
+pub use elementwise::elu;
+pub use norm::layer_norm;
+pub use packed::PackedMatrix;
+pub use product::{Activation, Epilogue, product};
+pub use rows::Rows;
+pub use threads::Threads;
+pub use upsample::{DepthwiseUpsample, upsample};

@@ -1,0 +1,253 @@
+//! The dense product of the codec: rows of the input times packed weights, with what follows done on the way out.
+
+use crate::math;
+use crate::packed::{PackedMatrix, VECTORS_PER_PANEL};
+use crate::rows::Rows;
+use crate::simd::{Kernel, MAX_LANES, Simd};
+use crate::threads::Threads;
+
+/// What is applied to a product before it is stored: the residual is added, then the activation taken.
+#[derive(Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// A matrix of the product's shape, added to it.
+    pub residual: Option<&'a [f32]>,
+    /// A function of each element.
+    pub activation: Option<Activation>,
+}
+
+/// An element-wise function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x` above zero, `e^x - 1` below.
+    Elu,
+    /// GELU with the exact normal distribution.
+    GeluErf,
+    /// GELU with its tanh approximation.
+    GeluTanh,
+}
+
+/// Rows of a tile. With two vectors a row that is 16 accumulators, enough to cover the latency of two multiply-add
+/// units, and its pointers still fit the general registers.
+const TILE_ROWS: usize = 8;
+
+/// Depths that a panel is cut into when several row tiles share it: 512 x 32 floats stay in the second-level cache.
+const DEPTH_BLOCK: usize = 512;
+
+/// `out[m, n] = activation(bias[n] + sum_k rows[m][k] * weights[k, n] + residual[m, n])`, `out` of shape
+/// `(rows.len(), weights.columns())`.
+///
+/// A row may be made of several runs with gaps (a dilated convolution): run `i` of `run_length` floats starts at
+/// `i * run_stride`; `run_length == depth` for rows in one piece.
+///
+/// Every sum is taken in the order of `k`, whatever the number of rows or threads.
+///
+/// # Panics
+/// If the shapes do not agree.
+pub fn product(
+    rows: &Rows<'_>,
+    (run_length, run_stride): (usize, usize),
+    weights: &PackedMatrix,
+    epilogue: Epilogue<'_>,
+    out: &mut [f32],
+    threads: &Threads,
+) {
+    let (depth, columns) = (weights.depth, weights.columns);
+    assert!(run_length > 0 && depth.is_multiple_of(run_length), "runs of {run_length} do not make up {depth}");
+    assert!((depth / run_length - 1) * run_stride + run_length <= rows.span, "runs reach over the row's end");
+    assert_eq!(out.len(), rows.len() * columns, "output of {} x {columns}", rows.len());
+    if let Some(residual) = epilogue.residual {
+        assert_eq!(residual.len(), out.len(), "residual of {} x {columns}", rows.len());
+    }
+    if rows.is_empty() || columns == 0 {
+        return;
+    }
+    let runs = Runs { length: run_length, stride: run_stride };
+    let work = rows.len() * depth * columns;
+    let parts = threads.parts(work);
+    let panels = weights.panel_count();
+    let destination = Destination(out.as_mut_ptr());
+    // Few rows: each thread reads its own share of the weights. Many rows: its own share of the rows where there are
+    // too few panels to share out.
+    let by_panels = panels >= 2 * parts || rows.len() < TILE_ROWS * parts;
+    threads.run(parts, |part| {
+        let share = |count: usize| count * part / parts..count * (part + 1) / parts;
+        let (panel_range, row_range) =
+            if by_panels { (share(panels), 0..rows.len()) } else { (0..panels, share(rows.len())) };
+        // SAFETY: the parts write disjoint panels or rows of `out`, which outlives this call.
+        let destination = &destination;
+        let job = Job { rows, runs, weights, epilogue, out: destination.0, panels: panel_range, range: row_range };
+        weights.level.run(job);
+    });
+}
+
+struct Destination(*mut f32);
+// SAFETY: `product` gives each thread a part of its own.
+unsafe impl Sync for Destination {}
+
+#[derive(Clone, Copy)]
+struct Runs {
+    length: usize,
+    stride: usize,
+}
+
+struct Job<'a> {
+    rows: &'a Rows<'a>,
+    runs: Runs,
+    weights: &'a PackedMatrix,
+    epilogue: Epilogue<'a>,
+    out: *mut f32,
+    panels: std::ops::Range<usize>,
+    range: std::ops::Range<usize>,
+}
+
+impl Kernel for Job<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let depth = self.weights.depth;
+        // One tile of rows reads each weight once in any case; several share a block of it while it is cached.
+        let block = if self.range.len() <= TILE_ROWS { depth } else { DEPTH_BLOCK };
+        for panel in self.panels.clone() {
+            let mut from = 0;
+            while from < depth {
+                let in_run = from % self.runs.length;
+                let to = from + block.min(self.runs.length - in_run);
+                let slab = Slab { panel, from, to, offset: from / self.runs.length * self.runs.stride + in_run };
+                let mut row = self.range.start;
+                while row < self.range.end {
+                    let count = TILE_ROWS.min(self.range.end - row);
+                    // SAFETY: `row + count` is within the rows.
+                    unsafe {
+                        match count {
+                            1 => self.tile::<S, 1>(s, &slab, row),
+                            2 => self.tile::<S, 2>(s, &slab, row),
+                            3 => self.tile::<S, 3>(s, &slab, row),
+                            4 => self.tile::<S, 4>(s, &slab, row),
+                            5 => self.tile::<S, 5>(s, &slab, row),
+                            6 => self.tile::<S, 6>(s, &slab, row),
+                            7 => self.tile::<S, 7>(s, &slab, row),
+                            _ => self.tile::<S, TILE_ROWS>(s, &slab, row),
+                        }
+                    }
+                    row += count;
+                }
+                from = to;
+            }
+        }
+    }
+}
+
+/// A panel between two depths, and where in a row that depth lies.
+struct Slab {
+    panel: usize,
+    from: usize,
+    to: usize,
+    offset: usize,
+}
+
+impl Job<'_> {
+    /// # Safety
+    /// Rows `row..row + R` exist.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const R: usize>(&self, s: S, slab: &Slab, row: usize) {
+        let width = VECTORS_PER_PANEL * S::LANES;
+        let columns = self.weights.columns;
+        let first_column = slab.panel * width;
+        let full = first_column + width <= columns;
+        let mut sums = [[s.splat(0.0); VECTORS_PER_PANEL]; R];
+        // SAFETY: the panel holds `depth * width` floats, a row at least `offset + to - from`; `out` and the residual
+        // have a row of `columns` floats for every row; partial vectors go through a slice of what is left.
+        unsafe {
+            let bias = self.weights.bias.as_ptr().add(first_column);
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    let column = first_column + v * S::LANES;
+                    *sum = if slab.from == 0 {
+                        s.load(bias.add(v * S::LANES))
+                    } else if full {
+                        s.load(self.out.add((row + r) * columns + column))
+                    } else {
+                        s.load_partial(partial(self.out, (row + r) * columns, column, columns), 0.0)
+                    };
+                }
+            }
+
+            let mut starts = [std::ptr::null::<f32>(); R];
+            for (r, start) in starts.iter_mut().enumerate() {
+                *start = self.rows.starts.get_unchecked(row + r).add(slab.offset);
+            }
+            let weights = self.weights.panel(slab.panel).as_ptr().add(slab.from * width);
+            let sums = multiply(s, sums, starts, weights, slab.to - slab.from);
+
+            let last = slab.to == self.weights.depth;
+            for (r, sums) in sums.iter().enumerate() {
+                for (v, &sum) in sums.iter().enumerate() {
+                    let column = first_column + v * S::LANES;
+                    let left = columns.saturating_sub(column).min(S::LANES);
+                    let at = (row + r) * columns + column.min(columns);
+                    let sum = if last { self.finish(s, sum, at, left) } else { sum };
+                    if full {
+                        s.store(self.out.add(at), sum);
+                    } else {
+                        s.store_partial(std::slice::from_raw_parts_mut(self.out.add(at), left), sum);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The residual and the activation, for the `left` elements from `at` on.
+    #[inline(always)]
+    fn finish<S: Simd>(&self, s: S, sum: S::Vector, at: usize, left: usize) -> S::Vector {
+        let sum = match self.epilogue.residual {
+            Some(residual) => s.add(sum, s.load_partial(&residual[at..at + left], 0.0)),
+            None => sum,
+        };
+        match self.epilogue.activation {
+            None => sum,
+            Some(Activation::Elu) => math::elu(s, sum),
+            Some(Activation::GeluErf) => math::gelu_erf(s, sum),
+            Some(Activation::GeluTanh) => math::gelu_tanh(s, sum),
+        }
+    }
+}
+
+/// Adds `depth` steps of rows times panel to the sums. These come and go by value: an array that anything else indexes
+/// would be kept in memory instead of registers.
+///
+/// # Safety
+/// A row can be read for `depth` floats, the panel for `depth` times its width.
+#[inline(always)]
+unsafe fn multiply<S: Simd, const R: usize>(
+    s: S,
+    mut sums: [[S::Vector; VECTORS_PER_PANEL]; R],
+    rows: [*const f32; R],
+    panel: *const f32,
+    depth: usize,
+) -> [[S::Vector; VECTORS_PER_PANEL]; R] {
+    for k in 0..depth {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let row = panel.add(k * VECTORS_PER_PANEL * S::LANES);
+            let weights = [s.load(row), s.load(row.add(S::LANES))];
+            for (sums, start) in sums.iter_mut().zip(&rows) {
+                let value = s.splat(*start.add(k));
+                sums[0] = s.mul_add(value, weights[0], sums[0]);
+                sums[1] = s.mul_add(value, weights[1], sums[1]);
+            }
+        }
+    }
+    sums
+}
+
+/// The rest of a row from `column` on, at most a vector of it.
+///
+/// # Safety
+/// `out` has the row, `columns` long, at `row_start`.
+#[inline(always)]
+unsafe fn partial<'a>(out: *mut f32, row_start: usize, column: usize, columns: usize) -> &'a [f32] {
+    let left = columns.saturating_sub(column).min(MAX_LANES);
+    // SAFETY: the caller's promise; an empty slice may lie at the row's end.
+    unsafe { std::slice::from_raw_parts(out.add(row_start + column.min(columns)), left) }
+}

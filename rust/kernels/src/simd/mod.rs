@@ -1,0 +1,172 @@
+//! The vector types that kernels are written over, and the choice among them at run time.
+//!
+//! A kernel is a struct of its arguments that implements [`Kernel::run`] once, generically; [`Level::run`] compiles it
+//! for each instruction set and calls the one that this processor has. Everything a kernel calls on vectors must be
+//! `#[inline(always)]`, or it would be compiled for the base processor.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+/// The widest vector of any level, in floats: the size of scratch for a partial vector.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// An instruction set that this processor has: values come only from [`Level::detect`] and [`Level::available`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level(Set);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Set {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl Level {
+    /// The fastest level of this processor.
+    pub fn detect() -> Self {
+        Self::available()[0]
+    }
+
+    /// All levels of this processor, the fastest first.
+    pub fn available() -> Vec<Self> {
+        let mut levels = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if avx2 && is_x86_feature_detected!("avx512f") {
+                levels.push(Self(Set::Avx512));
+            }
+            if avx2 {
+                levels.push(Self(Set::Avx2));
+            }
+        }
+        levels.push(Self(Set::Portable));
+        levels
+    }
+
+    /// `avx512`, `avx2` or `portable`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            Set::Portable => "portable",
+        }
+    }
+
+    /// Floats in a vector of this level.
+    pub fn lanes(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => avx512::Avx512::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => avx2::Avx2::LANES,
+            Set::Portable => portable::Portable::LANES,
+        }
+    }
+
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            // SAFETY (both): a `Level` exists only where detection found its features.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512::run(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { avx2::run(kernel) },
+            Set::Portable => kernel.run(portable::Portable),
+        }
+    }
+}
+
+/// A computation written once for all levels.
+pub(crate) trait Kernel {
+    type Output;
+    /// Must be `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// A vector of `LANES` floats. The value itself is the proof that the processor has its instructions.
+pub(crate) trait Simd: Copy {
+    const LANES: usize;
+    type Vector: Copy;
+
+    fn splat(self, value: f32) -> Self::Vector;
+    /// # Safety
+    /// `LANES` floats can be read at `from`, at any alignment.
+    unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// # Safety
+    /// `LANES` floats can be written at `to`, at any alignment.
+    unsafe fn store(self, to: *mut f32, value: Self::Vector);
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`; rounded once where the processor can.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn sqrt(self, a: Self::Vector) -> Self::Vector;
+    /// To the nearest integer, ties to even.
+    fn round(self, a: Self::Vector) -> Self::Vector;
+    /// `2^n` for integers `n` in `-126..=127`.
+    fn exp2_integer(self, n: Self::Vector) -> Self::Vector;
+    /// `a > b ? x : y`, lane by lane.
+    fn select_greater(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
+
+    /// The first `LANES` floats of `from`, those past its end read as `fill`.
+    #[inline(always)]
+    fn load_partial(self, from: &[f32], fill: f32) -> Self::Vector {
+        if from.len() >= Self::LANES {
+            // SAFETY: just checked.
+            return unsafe { self.load(from.as_ptr()) };
+        }
+        let mut lanes = [fill; MAX_LANES];
+        lanes[..from.len()].copy_from_slice(from);
+        // SAFETY: `MAX_LANES >= LANES`.
+        unsafe { self.load(lanes.as_ptr()) }
+    }
+
+    /// Stores as many lanes as `to` has room for.
+    #[inline(always)]
+    fn store_partial(self, to: &mut [f32], value: Self::Vector) {
+        if to.len() >= Self::LANES {
+            // SAFETY: just checked.
+            return unsafe { self.store(to.as_mut_ptr(), value) };
+        }
+        let lanes = self.lanes(value);
+        to.copy_from_slice(&lanes[..to.len()]);
+    }
+
+    #[inline(always)]
+    fn lanes(self, value: Self::Vector) -> [f32; MAX_LANES] {
+        let mut lanes = [0.0; MAX_LANES];
+        // SAFETY: `MAX_LANES >= LANES`.
+        unsafe { self.store(lanes.as_mut_ptr(), value) };
+        lanes
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, value: Self::Vector) -> f32 {
+        let lanes = self.lanes(value);
+        let mut total = 0.0;
+        for &lane in &lanes[..Self::LANES] {
+            total += lane;
+        }
+        total
+    }
+
+    #[inline(always)]
+    fn reduce_max(self, value: Self::Vector) -> f32 {
+        let lanes = self.lanes(value);
+        let mut greatest = lanes[0];
+        for &lane in &lanes[1..Self::LANES] {
+            greatest = greatest.max(lane);
+        }
+        greatest
+    }
+}

@@ -1,0 +1,39 @@
+//! The Python binding of mimi-codec, `mimi_codec._core`.
+//!
+//! It converts arrays, releases the GIL and maps errors; everything else is the core's, or the Python package's.
+
+mod arrays;
+mod errors;
+mod interrupt;
+mod model;
+mod streams;
+
+use pyo3::prelude::*;
+
+/// The codec in Rust. Private: use `mimi_codec`.
+#[pymodule]
+mod _core {
+    use std::collections::BTreeMap;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::model::Mimi;
+    #[pymodule_export]
+    use crate::streams::{DecoderStream, EncoderStream};
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    /// Version, build profile and the instruction set in use.
+    #[pyfunction]
+    fn build_info() -> BTreeMap<&'static str, &'static str> {
+        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        BTreeMap::from([
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("profile", profile),
+            ("simd", mimi_codec::simd_name()),
+        ])
+    }
+}

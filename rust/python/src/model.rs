@@ -1,0 +1,231 @@
+//! The model class.
+
+use std::path::Path;
+
+use mimi_codec::{LoadOptions, Padding};
+use numpy::{PyArray2, PyArray3, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+
+use crate::arrays::{check_lengths, codes_in, codes_out, latents_in, latents_out, pcm_out, pcm_slice};
+use crate::errors::raise;
+use crate::interrupt::detached;
+
+/// A loaded codec: immutable, shared between threads and streams.
+#[pyclass(frozen, module = "mimi_codec._core")]
+pub(crate) struct Mimi {
+    pub(crate) model: mimi_codec::Mimi,
+}
+
+fn padding(py: Python<'_>, name: &str) -> PyResult<Padding> {
+    match name {
+        "transformers" => Ok(Padding::Transformers),
+        "moshi" => Ok(Padding::Moshi),
+        _ => Err(raise(py, "ConfigError", format!("expected padding \"transformers\" or \"moshi\", got {name:?}"))),
+    }
+}
+
+#[pymethods]
+impl Mimi {
+    #[staticmethod]
+    fn load(
+        py: Python<'_>,
+        path: &str,
+        parts: &str,
+        num_codebooks: Option<usize>,
+        threads: usize,
+        dtype: &str,
+        device: &str,
+    ) -> PyResult<Self> {
+        let model = detached(py, |_| {
+            let options = LoadOptions {
+                parts: parts.parse()?,
+                num_codebooks,
+                threads,
+                dtype: dtype.to_owned(),
+                device: device.to_owned(),
+            };
+            mimi_codec::Mimi::load(Path::new(path), &options)
+        })?;
+        Ok(Self { model })
+    }
+
+    #[getter]
+    fn config_json(&self) -> String {
+        self.model.config().to_json()
+    }
+
+    #[getter]
+    fn layout(&self) -> &'static str {
+        self.model.layout().as_str()
+    }
+
+    #[getter]
+    fn sample_rate(&self) -> usize {
+        self.model.config().sampling_rate
+    }
+
+    #[getter]
+    fn frame_rate(&self) -> f64 {
+        self.model.config().frame_rate()
+    }
+
+    #[getter]
+    fn frame_size(&self) -> usize {
+        self.model.config().frame_size()
+    }
+
+    #[getter]
+    fn num_codebooks(&self) -> usize {
+        self.model.num_codebooks()
+    }
+
+    #[getter]
+    fn codebook_size(&self) -> usize {
+        self.model.config().codebook_size
+    }
+
+    #[getter]
+    fn latent_dim(&self) -> usize {
+        self.model.config().hidden_size
+    }
+
+    #[getter]
+    fn num_semantic_codebooks(&self) -> usize {
+        self.model.config().num_semantic_quantizers
+    }
+
+    #[getter]
+    fn has_encoder(&self) -> bool {
+        self.model.has_encoder()
+    }
+
+    #[getter]
+    fn has_decoder(&self) -> bool {
+        self.model.has_decoder()
+    }
+
+    #[getter]
+    fn threads(&self) -> usize {
+        self.model.options().threads
+    }
+
+    #[getter]
+    fn dtype(&self) -> &str {
+        &self.model.options().dtype
+    }
+
+    #[getter]
+    fn device(&self) -> &str {
+        &self.model.options().device
+    }
+
+    #[getter]
+    fn simd(&self) -> &'static str {
+        self.model.simd()
+    }
+
+    #[getter]
+    fn weight_bytes(&self) -> usize {
+        self.model.weight_bytes()
+    }
+
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        pcm: PyReadonlyArray2<'py, f32>,
+        lengths: Vec<usize>,
+        num_codebooks: usize,
+        padding: &str,
+    ) -> PyResult<Bound<'py, PyArray3<i64>>> {
+        let padding = self::padding(py, padding)?;
+        let clips = clips(py, &pcm, &lengths)?;
+        let codes = detached(py, |stop| {
+            clips
+                .iter()
+                .map(|clip| self.model.encode(clip, num_codebooks, padding, stop))
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        Ok(codes_out(py, &codes, num_codebooks))
+    }
+
+    fn decode<'py>(
+        &self,
+        py: Python<'py>,
+        codes: PyReadonlyArray3<'py, i64>,
+        lengths: Vec<usize>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        check_lengths(py, &lengths, codes.shape()[0], codes.shape()[2])?;
+        let rows = codes_in(py, &codes, |row| lengths[row], self.model.config().codebook_size)?;
+        let pcm = detached(py, |stop| {
+            rows.iter().map(|codes| self.model.decode(codes, stop)).collect::<Result<Vec<_>, _>>()
+        })?;
+        pcm_out(py, pcm)
+    }
+
+    fn encode_latents<'py>(
+        &self,
+        py: Python<'py>,
+        pcm: PyReadonlyArray2<'py, f32>,
+        lengths: Vec<usize>,
+        padding: &str,
+    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+        let padding = self::padding(py, padding)?;
+        let clips = clips(py, &pcm, &lengths)?;
+        let latents = detached(py, |stop| {
+            clips.iter().map(|clip| self.model.encode_latents(clip, padding, stop)).collect::<Result<Vec<_>, _>>()
+        })?;
+        Ok(latents_out(py, &latents, self.latent_dim()))
+    }
+
+    fn decode_latents<'py>(
+        &self,
+        py: Python<'py>,
+        latents: PyReadonlyArray3<'py, f32>,
+        lengths: Vec<usize>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        check_lengths(py, &lengths, latents.shape()[0], latents.shape()[2])?;
+        let rows = latents_in(&latents, |row| lengths[row]);
+        let pcm = detached(py, |stop| {
+            rows.iter().map(|latents| self.model.decode_latents(latents, stop)).collect::<Result<Vec<_>, _>>()
+        })?;
+        pcm_out(py, pcm)
+    }
+
+    fn latents_to_codes<'py>(
+        &self,
+        py: Python<'py>,
+        latents: PyReadonlyArray3<'py, f32>,
+        num_codebooks: usize,
+    ) -> PyResult<Bound<'py, PyArray3<i64>>> {
+        let rows = latents_in(&latents, |_| latents.shape()[2]);
+        let codes = detached(py, |_| {
+            let codes = rows.iter().map(|latents| self.model.latents_to_codes(latents, num_codebooks));
+            codes.collect::<Result<Vec<_>, _>>()
+        })?;
+        Ok(codes_out(py, &codes, num_codebooks))
+    }
+
+    fn codes_to_latents<'py>(
+        &self,
+        py: Python<'py>,
+        codes: PyReadonlyArray3<'py, i64>,
+    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+        let rows = codes_in(py, &codes, |_| codes.shape()[2], self.model.config().codebook_size)?;
+        let latents = detached(py, |_| {
+            rows.iter().map(|codes| self.model.codes_to_latents(codes)).collect::<Result<Vec<_>, _>>()
+        })?;
+        Ok(latents_out(py, &latents, self.latent_dim()))
+    }
+
+    fn save(&self, py: Python<'_>, path: &str) -> PyResult<()> {
+        detached(py, |_| self.model.save(Path::new(path)))
+    }
+}
+
+/// The first `lengths[b]` samples of each row.
+fn clips<'a>(py: Python<'_>, pcm: &'a PyReadonlyArray2<'_, f32>, lengths: &[usize]) -> PyResult<Vec<&'a [f32]>> {
+    let (rows, samples) = (pcm.shape()[0], pcm.shape()[1]);
+    check_lengths(py, lengths, rows, samples)?;
+    let all = pcm_slice(py, pcm)?;
+    Ok(lengths.iter().enumerate().map(|(row, &length)| &all[row * samples..][..length]).collect())
+}

@@ -1,0 +1,114 @@
+"""Fixtures: the demo model, a tiny random one, a full-size random one, speech.
+
+PyTorch and Transformers are imported only by the fixtures that write models.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import mimi_codec
+import signals
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test may depend on a network
+
+# Property tests run models: their time says nothing about a failure, and the suite must give the same result twice.
+settings.register_profile("codec", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("codec")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One set of weights, in Transformers and here."""
+
+    directory: Path
+    theirs: Any  # transformers.MimiModel
+    ours: mimi_codec.Mimi
+
+
+@pytest.fixture(scope="session")
+def demo() -> mimi_codec.Mimi:
+    return mimi_codec.Mimi.demo()
+
+
+@pytest.fixture(scope="session")
+def speech() -> np.ndarray:
+    return signals.speech()
+
+
+@pytest.fixture(scope="session")
+def tiny_pair(tmp_path_factory) -> Pair:
+    import synthetic
+
+    model = synthetic.build(synthetic.tiny_config())
+    directory = synthetic.write(model, tmp_path_factory.mktemp("tiny"))
+    return Pair(directory, model, mimi_codec.Mimi.from_pretrained(directory))
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_pair) -> mimi_codec.Mimi:
+    return tiny_pair.ours
+
+
+@pytest.fixture(scope="session")
+def tiny_dir(tiny_pair) -> Path:
+    return tiny_pair.directory
+
+
+@pytest.fixture(scope="session")
+def full_pair(tmp_path_factory):
+    """The released configuration in the layout of `kyutai/mimi`; the directory goes when the session ends."""
+    from transformers import MimiConfig
+
+    import synthetic
+
+    model = synthetic.build(MimiConfig())
+    directory = synthetic.write(model, tmp_path_factory.mktemp("full"))
+    yield Pair(directory, model, mimi_codec.Mimi.from_pretrained(directory, threads=2))
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def full_kyutai(full_pair, tmp_path_factory):
+    """The same weights as one file in Kyutai's layout, without a configuration."""
+    from safetensors.torch import save_file
+
+    import synthetic
+
+    path = tmp_path_factory.mktemp("full-kyutai") / "tokenizer.safetensors"
+    save_file(synthetic.kyutai_state(full_pair.theirs), path)
+    yield path
+    path.unlink()
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Run a script in a fresh interpreter and return its output.
+
+    `without` names packages that are to look as if not installed. The timeout is a watchdog, not a measurement.
+    """
+
+    def run(script: str, *arguments, without: Sequence[str] = (), timeout: float = 120, **environment) -> str:
+        hide = f"import sys; sys.modules.update(dict.fromkeys({list(without)}))\n"
+        done = subprocess.run(
+            [sys.executable, "-c", hide + textwrap.dedent(script), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=tmp_path,
+            env=os.environ | environment,
+        )
+        assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run
