@@ -100,6 +100,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A code that is none of a codebook's `entries`.
+    pub fn code_out_of_range(code: i64, entries: usize, codebook: usize, frame: usize) -> Self {
+        Error::Codes(format!("expected 0 <= code < {entries}, got {code} in codebook {codebook}, frame {frame}"))
+    }
+
     pub(crate) fn config(field: impl Into<String>, message: impl Into<String>) -> Self {
         Error::Config { field: field.into(), message: message.into() }
     }

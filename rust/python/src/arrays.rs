@@ -2,12 +2,12 @@
 //!
 //! Python has codes and latents as `(batch, channels, frames)`, the core frame by frame; rows of a batch may end early.
 
-use mimi_codec::{Codes, Latents};
+use mimi_codec::{Codes, Error, Latents};
 use numpy::ndarray::{Array2, Array3};
 use numpy::{IntoPyArray, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
 use pyo3::prelude::*;
 
-use crate::errors::raise;
+use crate::errors::{raise, to_python};
 
 /// The code of no frame: where a row has fewer frames than the longest.
 const NO_CODE: i64 = -1;
@@ -59,10 +59,7 @@ pub(crate) fn codes_in(
                 let code = row[(codebook, frame)];
                 let valid = u32::try_from(code).ok().filter(|&code| (code as usize) < codebook_size);
                 let Some(code) = valid else {
-                    let top = codebook_size - 1;
-                    let message =
-                        format!("expected codes from 0 to {top}, got {code} in codebook {codebook}, frame {frame}");
-                    return Err(raise(py, "CodesError", message));
+                    return Err(to_python(py, &Error::code_out_of_range(code, codebook_size, codebook, frame)));
                 };
                 data.push(code);
             }
@@ -112,14 +109,15 @@ pub(crate) fn latents_out<'py>(py: Python<'py>, rows: &[Latents], dim: usize) ->
     array.into_pyarray(py)
 }
 
-/// `(B, L)` with `L` the most samples of a row, filled up with zeros. A single row is handed over without a copy.
-pub(crate) fn pcm_out<'py>(py: Python<'py>, mut rows: Vec<Vec<f32>>) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    if rows.len() == 1 {
-        let row = rows.remove(0);
-        let shape = [1, row.len()];
-        return row.into_pyarray(py).reshape(shape);
+/// `(B, samples)`, each row filled up with zeros. A single row of that length is handed over without a copy.
+pub(crate) fn pcm_out<'py>(
+    py: Python<'py>,
+    mut rows: Vec<Vec<f32>>,
+    samples: usize,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    if rows.len() == 1 && rows[0].len() == samples {
+        return rows.remove(0).into_pyarray(py).reshape([1, samples]);
     }
-    let samples = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut array = Array2::zeros((rows.len(), samples));
     for (mut out, row) in array.outer_iter_mut().zip(&rows) {
         out.iter_mut().zip(row).for_each(|(out, &sample)| *out = sample);

@@ -159,7 +159,7 @@ impl Mimi {
         let pcm = detached(py, |stop| {
             rows.iter().map(|codes| self.model.decode(codes, stop)).collect::<Result<Vec<_>, _>>()
         })?;
-        pcm_out(py, pcm)
+        pcm_out(py, pcm, lengths.iter().max().unwrap_or(&0) * self.frame_size())
     }
 
     fn encode_latents<'py>(
@@ -188,7 +188,7 @@ impl Mimi {
         let pcm = detached(py, |stop| {
             rows.iter().map(|latents| self.model.decode_latents(latents, stop)).collect::<Result<Vec<_>, _>>()
         })?;
-        pcm_out(py, pcm)
+        pcm_out(py, pcm, lengths.iter().max().unwrap_or(&0) * self.frame_size())
     }
 
     fn latents_to_codes<'py>(

@@ -119,6 +119,15 @@ pub(crate) struct DecoderStream {
     stream: Mutex<mimi_codec::DecoderStream>,
     batch_size: usize,
     codebook_size: usize,
+    frame_size: usize,
+}
+
+impl DecoderStream {
+    fn wrap(stream: mimi_codec::DecoderStream) -> Self {
+        let config = stream.model().config();
+        let (codebook_size, frame_size) = (config.codebook_size, config.frame_size());
+        Self { batch_size: stream.sessions(), codebook_size, frame_size, stream: Mutex::new(stream) }
+    }
 }
 
 #[pymethods]
@@ -126,8 +135,7 @@ impl DecoderStream {
     #[new]
     fn new(py: Python<'_>, model: &Mimi, batch_size: usize) -> PyResult<Self> {
         let model = &model.model;
-        let stream = detached(py, |_| mimi_codec::DecoderStream::new(model, batch_size))?;
-        Ok(Self { stream: Mutex::new(stream), batch_size, codebook_size: model.config().codebook_size })
+        detached(py, |_| mimi_codec::DecoderStream::new(model, batch_size)).map(Self::wrap)
     }
 
     #[getter]
@@ -155,7 +163,7 @@ impl DecoderStream {
         let input = |(row, codes)| is_active(active.as_deref(), row).then_some(codes);
         let inputs: Vec<_> = rows.into_iter().enumerate().map(input).collect();
         let pcm = detached(py, |stop| lock(&self.stream)?.push(&inputs, stop))?;
-        pcm_out(py, pcm)
+        pcm_out(py, pcm, codes.shape()[2] * self.frame_size)
     }
 
     #[pyo3(signature = (mask = None))]
@@ -165,8 +173,7 @@ impl DecoderStream {
     }
 
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
-        let stream = detached(py, |_| lock(&self.stream)?.copy())?;
-        Ok(Self { stream: Mutex::new(stream), batch_size: self.batch_size, codebook_size: self.codebook_size })
+        detached(py, |_| lock(&self.stream)?.copy()).map(Self::wrap)
     }
 
     fn save<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {

@@ -66,13 +66,7 @@ pub(crate) fn check_codes(codes: &Codes, loaded: usize, entries: usize) -> Resul
         return Err(Error::Codes(format!("expected whole frames of {count} codes, got {got} codes")));
     }
     match codes.data.iter().position(|&code| code as usize >= entries) {
-        Some(at) => Err(Error::Codes(format!(
-            "expected codes from 0 to {}, got {} in codebook {}, frame {}",
-            entries - 1,
-            codes.data[at],
-            at % count,
-            at / count
-        ))),
+        Some(at) => Err(Error::code_out_of_range(i64::from(codes.data[at]), entries, at % count, at / count)),
         None => Ok(()),
     }
 }

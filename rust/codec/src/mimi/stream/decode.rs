@@ -31,6 +31,11 @@ impl DecoderStream {
         Ok(Self { model: model.clone(), state, frames: vec![0; sessions] })
     }
 
+    /// The model that the stream runs.
+    pub fn model(&self) -> &Mimi {
+        &self.model
+    }
+
     /// Number of sessions.
     pub fn sessions(&self) -> usize {
         self.frames.len()

@@ -1,6 +1,6 @@
 //! Streams as bytes: a safetensors file of the layers' state and the sessions' counters.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use candle_core::Tensor;
 use safetensors::tensor::TensorView;
@@ -18,9 +18,9 @@ pub(super) struct StreamKind<'a> {
 }
 
 impl StreamKind<'_> {
-    fn metadata(&self) -> HashMap<String, String> {
+    fn description(&self) -> BTreeMap<String, String> {
         let codebooks = self.codebooks.map_or("any".to_owned(), |codebooks| codebooks.to_string());
-        HashMap::from([
+        BTreeMap::from([
             ("format".to_owned(), "mimi-codec stream 1".to_owned()),
             ("stream".to_owned(), self.name.to_owned()),
             ("codebooks".to_owned(), codebooks),
@@ -29,6 +29,9 @@ impl StreamKind<'_> {
         ])
     }
 }
+
+/// The one entry of the metadata, so that equal states are equal bytes: a map of several has no order.
+const DESCRIPTION: &str = "mimi_stream";
 
 /// The counters of all sessions.
 pub(super) struct Saved {
@@ -64,15 +67,20 @@ impl Saved {
             view.map(|view| (name.clone(), view)).map_err(|error| Error::Stream(error.to_string()))
         });
         let views: Vec<_> = views.collect::<Result<_>>()?;
-        safetensors::serialize(views, Some(kind.metadata())).map_err(|error| Error::Stream(error.to_string()))
+        let failed = |error: String| Error::Stream(error);
+        let description = serde_json::to_string(&kind.description()).map_err(|error| failed(error.to_string()))?;
+        let metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
+        safetensors::serialize(views, Some(metadata)).map_err(|error| failed(error.to_string()))
     }
 
     /// Reads a state for a stream that is now in state `like`.
     pub(super) fn read(bytes: &[u8], kind: &StreamKind<'_>, like: &State, frame_size: usize) -> Result<(Self, State)> {
         let damaged = |what: String| Error::Stream(format!("expected the saved state of this stream, got {what}"));
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
-        let found = metadata.metadata().clone().unwrap_or_default();
-        for (key, wanted) in kind.metadata() {
+        let found = metadata.metadata().as_ref().and_then(|metadata| metadata.get(DESCRIPTION));
+        let found: BTreeMap<String, String> =
+            found.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| damaged("no description".into()))?;
+        for (key, wanted) in kind.description() {
             match found.get(&key) {
                 Some(value) if *value == wanted => {}
                 Some(_) if key == "config" => return Err(damaged("one of a model with another configuration".into())),
