@@ -215,13 +215,18 @@ class TestPipes:
         done = mimi("encode", "-", "--raw", "f32le", "--model", tiny_dir, stdin=data, code=FAILED)
         assert b"finite" in done.stderr
 
-    def test_a_reader_that_goes_away(self, tiny_dir, tmp_path):
-        """As in `mimi decode ... | head`: no traceback."""
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    def test_a_reader_that_goes_away(self, tiny_dir, tmp_path, unbuffered):
+        """As in `mimi decode ... | head`: no traceback, and not called a success.
+
+        With PYTHONUNBUFFERED, as in many containers, a write to the standard output may be cut short without an error.
+        """
         zeros = np.zeros(40 * RATE, np.float32).tobytes()
         encoded = mimi("encode", "-", "--raw", "f32le", "--model", tiny_dir, stdin=zeros)
         (tmp_path / "zeros.safetensors").write_bytes(encoded.stdout)
         command = [sys.executable, "-m", "mimi_codec", "decode", tmp_path / "zeros.safetensors", "-o", "-"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as run:
             run.stdout.read(10)
             run.stdout.close()
             error = run.stderr.read()

@@ -2,11 +2,14 @@
 
 import copy
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -144,7 +147,7 @@ class TestThreads:
         assert int(run_python(script, tiny_dir, 2)) <= 2
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork on this system")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 class TestFork:
     @pytest.mark.parametrize("threads", [1, 2])
     def test_the_child_encodes_too(self, run_python, tiny_dir, threads):
@@ -223,9 +226,6 @@ class TestInterrupt:
     @pytest.mark.parametrize("threads", [1, 2])
     def test_ctrl_c(self, call, threads, tmp_path):
         """Hours of audio end at once, streams are as before the call, the model goes on."""
-        import signal
-        import time
-
         command = [sys.executable, "-c", textwrap.dedent(self.SCRIPT), call, str(threads)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as run:
             try:

@@ -13,7 +13,7 @@ Padding = Literal["transformers", "moshi"]
 
 PARTS = ("both", "encoder", "decoder")
 PADDINGS = ("transformers", "moshi")
-DTYPES = ("float32",)
+DTYPES = ("float32", "bfloat16", "int8")
 DEVICES = ("cpu",)
 THREADS_VARIABLE = "MIMI_NUM_THREADS"
 

@@ -1,6 +1,6 @@
 //! The nearest entry of a codebook, and the residual that is left of it.
 
-use crate::packed::PackedMatrix;
+use crate::packed::{PackedMatrix, Precision};
 use crate::product::{Epilogue, product};
 use crate::rows::Rows;
 use crate::simd::{Kernel, Level, Simd};
@@ -26,7 +26,11 @@ impl Codebook {
         assert!(dim > 0 && entries.len().is_multiple_of(dim), "entries of {dim} floats");
         let norms: Vec<f32> = entries.chunks_exact(dim).map(|e| e.iter().map(|v| v * v).sum()).collect();
         let shape = (dim, norms.len());
-        Self { matrix: PackedMatrix::new(level, shape, Some(&norms), |k, n| -2.0 * entries[n * dim + k]) }
+        Self {
+            matrix: PackedMatrix::new(level, Precision::Float32, shape, Some(&norms), |k, n| {
+                -2.0 * entries[n * dim + k]
+            }),
+        }
     }
 
     /// Number of entries.

@@ -70,7 +70,7 @@ pub(crate) fn gelu_erf<S: Simd>(s: S, x: S::Vector) -> S::Vector {
 /// GELU with the tanh approximation, `x / (1 + e^(-2 y))`, `y = sqrt(2 / pi) (x + 0.044715 x^3)`.
 #[inline(always)]
 pub(crate) fn gelu_tanh<S: Simd>(s: S, x: S::Vector) -> S::Vector {
-    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
     let cubic = s.mul_add(s.mul(s.mul(x, x), x), s.splat(0.044_715), x);
     let exponential = exp(s, s.mul(cubic, s.splat(-TWICE_SQRT_2_OVER_PI)));
     s.div(x, s.add(exponential, s.splat(1.0)))

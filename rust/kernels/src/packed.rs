@@ -1,6 +1,23 @@
 //! The right matrix of a product, arranged once at load in the order in which the tiles read it.
 
+use crate::memory::{Buffer, Number};
 use crate::simd::Level;
+
+/// How weights are stored. Products are in float32 in any case: less storage is less to read from memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    Float32,
+    /// The upper half of a float32, rounded to even.
+    Bfloat16,
+    /// Whole numbers from -127 to 127, with a float32 scale for each column of each [`GROUP`] of depths.
+    Int8,
+}
+
+/// Depths that share a scale: the sums of a group are scaled once, so a group must be long enough to hide that, and short
+/// enough that its largest weight does not cost the others their digits.
+pub(crate) const GROUP: usize = 128;
 
 /// Weights `(depth, columns)` in panels of two vectors' width: panel after panel, and in each the columns of depth 0,
 /// then of depth 1, ... so that a tile reads one contiguous stream. The last panel is filled up with zeros.
@@ -8,38 +25,48 @@ pub struct PackedMatrix {
     pub(crate) level: Level,
     pub(crate) depth: usize,
     pub(crate) columns: usize,
-    pub(crate) panels: Vec<f32>,
+    pub(crate) panels: Panels,
     /// Added to every row of the product; as long as all panels are wide.
     pub(crate) bias: Vec<f32>,
+}
+
+pub(crate) enum Panels {
+    Float32(Buffer<f32>),
+    Bfloat16(Buffer<u16>),
+    /// The scales lie as the weights do, a row of a panel for each group.
+    Int8(Buffer<i8>, Buffer<f32>),
 }
 
 impl PackedMatrix {
     /// Packs the matrix whose element at `(k, n)` is `weight(k, n)`, with a bias per column or none.
     pub fn new(
         level: Level,
+        precision: Precision,
         (depth, columns): (usize, usize),
         bias: Option<&[f32]>,
         weight: impl Fn(usize, usize) -> f32,
     ) -> Self {
         let width = panel_width(level);
-        let count = columns.div_ceil(width);
-        let mut panels = vec![0.0; count * depth * width];
-        for (panel, data) in panels.chunks_exact_mut((depth * width).max(1)).enumerate() {
-            let first = panel * width;
-            let used = width.min(columns - first);
-            // Column by column inside a stripe of depths: both the source rows and the stripe stay in the cache.
-            for (stripe, rows) in data.chunks_mut(16 * width).enumerate() {
-                for column in 0..used {
-                    for (k, row) in rows.chunks_exact_mut(width).enumerate() {
-                        row[column] = weight(stripe * 16 + k, first + column);
-                    }
-                }
-            }
-        }
-        let mut padded = vec![0.0; count * width];
+        let mut padded = vec![0.0; columns.next_multiple_of(width)];
         if let Some(bias) = bias {
             padded[..columns].copy_from_slice(bias);
         }
+        let shape = (depth, columns, width);
+        let panels = match precision {
+            Precision::Float32 => Panels::Float32(pack(shape, weight)),
+            Precision::Bfloat16 => Panels::Bfloat16(pack(shape, |k, n| to_bfloat16(weight(k, n)))),
+            Precision::Int8 => {
+                let scales = pack((depth.div_ceil(GROUP), columns, width), |group, n| {
+                    let depths = group * GROUP..depth.min((group + 1) * GROUP);
+                    depths.map(|k| weight(k, n).abs()).fold(0.0, f32::max) / 127.0
+                });
+                let value = |k: usize, n: usize| {
+                    let scale = scales[((n / width) * depth.div_ceil(GROUP) + k / GROUP) * width + n % width];
+                    if scale > 0.0 { (weight(k, n) / scale).round_ties_even() as i8 } else { 0 }
+                };
+                Panels::Int8(pack(shape, value), scales)
+            }
+        };
         Self { level, depth, columns, panels, bias: padded }
     }
 
@@ -55,26 +82,26 @@ impl PackedMatrix {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        (self.panels.len() + self.bias.len()) * size_of::<f32>()
-    }
-
-    pub(crate) fn panel_width(&self) -> usize {
-        panel_width(self.level)
-    }
-
-    pub(crate) fn panel(&self, index: usize) -> &[f32] {
-        let size = self.depth * self.panel_width();
-        &self.panels[index * size..][..size]
+        let panels = match &self.panels {
+            Panels::Float32(values) => size_of_val::<[f32]>(values),
+            Panels::Bfloat16(values) => size_of_val::<[u16]>(values),
+            Panels::Int8(values, scales) => size_of_val::<[i8]>(values) + size_of_val::<[f32]>(scales),
+        };
+        panels + size_of_val(self.bias.as_slice())
     }
 
     pub(crate) fn panel_count(&self) -> usize {
-        self.columns.div_ceil(self.panel_width())
+        self.columns.div_ceil(panel_width(self.level))
     }
 
-    /// One column of the weights, as they were given.
+    /// One column of weights in float32, as they were given; empty for other precisions.
     pub(crate) fn column(&self, n: usize) -> impl Iterator<Item = f32> {
-        let width = self.panel_width();
-        self.panel(n / width)[n % width..].iter().step_by(width).copied()
+        let width = panel_width(self.level);
+        let panel = match &self.panels {
+            Panels::Float32(values) => &values[n / width * self.depth * width..][..self.depth * width],
+            _ => &[],
+        };
+        panel.iter().skip(n % width).step_by(width).copied()
     }
 }
 
@@ -82,4 +109,27 @@ pub(crate) const VECTORS_PER_PANEL: usize = 2;
 
 fn panel_width(level: Level) -> usize {
     VECTORS_PER_PANEL * level.lanes()
+}
+
+/// Panels of `width` columns of the matrix whose element at `(k, n)` is `value(k, n)`.
+fn pack<T: Number>((depth, columns, width): (usize, usize, usize), value: impl Fn(usize, usize) -> T) -> Buffer<T> {
+    /// Column by column inside a stripe of depths: both the source rows and the stripe stay in the cache.
+    const STRIPE: usize = 16;
+    let mut packed = Buffer::zeros(columns.div_ceil(width) * depth * width);
+    for (panel, data) in packed.chunks_exact_mut((depth * width).max(1)).enumerate() {
+        let first = panel * width;
+        for (stripe, rows) in data.chunks_mut(STRIPE * width).enumerate() {
+            for column in 0..width.min(columns - first) {
+                for (k, row) in rows.chunks_exact_mut(width).enumerate() {
+                    row[column] = value(stripe * STRIPE + k, first + column);
+                }
+            }
+        }
+    }
+    packed
+}
+
+fn to_bfloat16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }

@@ -1,7 +1,7 @@
 //! The dense product of the codec: rows of the input times packed weights, with what follows done on the way out.
 
 use crate::math;
-use crate::packed::{PackedMatrix, VECTORS_PER_PANEL};
+use crate::packed::{GROUP, PackedMatrix, Panels, VECTORS_PER_PANEL};
 use crate::rows::Rows;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 use crate::threads::Threads;
@@ -26,9 +26,8 @@ pub enum Activation {
     GeluTanh,
 }
 
-/// Rows of a tile. With two vectors a row that is 16 accumulators, enough to cover the latency of two multiply-add
-/// units, and its pointers still fit the general registers.
-const TILE_ROWS: usize = 8;
+/// The most rows of a tile of any level: more pointers than that do not fit the general registers.
+const MAX_TILE_ROWS: usize = 8;
 
 /// Depths that a panel is cut into when several row tiles share it: 512 x 32 floats stay in the second-level cache.
 const DEPTH_BLOCK: usize = 512;
@@ -68,7 +67,7 @@ pub fn product(
     let destination = Destination(out.as_mut_ptr());
     // Few rows: each thread reads its own share of the weights. Many rows: its own share of the rows where there are
     // too few panels to share out.
-    let by_panels = panels >= 2 * parts || rows.len() < TILE_ROWS * parts;
+    let by_panels = panels >= 2 * parts || rows.len() < MAX_TILE_ROWS * parts;
     threads.run(parts, |part| {
         let share = |count: usize| count * part / parts..count * (part + 1) / parts;
         let (panel_range, row_range) =
@@ -76,7 +75,11 @@ pub fn product(
         // SAFETY: the parts write disjoint panels or rows of `out`, which outlives this call.
         let destination = &destination;
         let job = Job { rows, runs, weights, epilogue, out: destination.0, panels: panel_range, range: row_range };
-        weights.level.run(job);
+        match &weights.panels {
+            Panels::Float32(values) => weights.level.run(Stored { job, panels: Float32(values) }),
+            Panels::Bfloat16(values) => weights.level.run(Stored { job, panels: Bfloat16(values) }),
+            Panels::Int8(values, scales) => weights.level.run(Stored { job, panels: Int8(values, scales) }),
+        }
     });
 }
 
@@ -100,23 +103,30 @@ struct Job<'a> {
     range: std::ops::Range<usize>,
 }
 
-impl Kernel for Job<'_> {
+/// A job and the weights as they are stored.
+struct Stored<'a, P> {
+    job: Job<'a>,
+    panels: P,
+}
+
+impl<P: Stores> Kernel for Stored<'_, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let depth = self.weights.depth;
+        let Job { rows: _, runs, weights, range, panels, .. } = &self.job;
+        let depth = weights.depth;
         // One tile of rows reads each weight once in any case; several share a block of it while it is cached.
-        let block = if self.range.len() <= TILE_ROWS { depth } else { DEPTH_BLOCK };
-        for panel in self.panels.clone() {
+        let block = if range.len() <= S::TILE_ROWS { depth } else { DEPTH_BLOCK };
+        for panel in panels.clone() {
             let mut from = 0;
             while from < depth {
-                let in_run = from % self.runs.length;
-                let to = from + block.min(self.runs.length - in_run);
-                let slab = Slab { panel, from, to, offset: from / self.runs.length * self.runs.stride + in_run };
-                let mut row = self.range.start;
-                while row < self.range.end {
-                    let count = TILE_ROWS.min(self.range.end - row);
+                let in_run = from % runs.length;
+                let to = from + block.min(runs.length - in_run);
+                let slab = Slab { panel, from, to, offset: from / runs.length * runs.stride + in_run };
+                let mut row = range.start;
+                while row < range.end {
+                    let count = S::TILE_ROWS.min(range.end - row);
                     // SAFETY: `row + count` is within the rows.
                     unsafe {
                         match count {
@@ -127,7 +137,7 @@ impl Kernel for Job<'_> {
                             5 => self.tile::<S, 5>(s, &slab, row),
                             6 => self.tile::<S, 6>(s, &slab, row),
                             7 => self.tile::<S, 7>(s, &slab, row),
-                            _ => self.tile::<S, TILE_ROWS>(s, &slab, row),
+                            _ => self.tile::<S, MAX_TILE_ROWS>(s, &slab, row),
                         }
                     }
                     row += count;
@@ -146,57 +156,59 @@ struct Slab {
     offset: usize,
 }
 
-impl Job<'_> {
+impl<P: Stores> Stored<'_, P> {
     /// # Safety
     /// Rows `row..row + R` exist.
     #[inline(always)]
     unsafe fn tile<S: Simd, const R: usize>(&self, s: S, slab: &Slab, row: usize) {
         let width = VECTORS_PER_PANEL * S::LANES;
-        let columns = self.weights.columns;
+        let job = &self.job;
+        let columns = job.weights.columns;
         let first_column = slab.panel * width;
         let full = first_column + width <= columns;
         let mut sums = [[s.splat(0.0); VECTORS_PER_PANEL]; R];
         // SAFETY: the panel holds `depth * width` floats, a row at least `offset + to - from`; `out` and the residual
         // have a row of `columns` floats for every row; partial vectors go through a slice of what is left.
         unsafe {
-            let bias = self.weights.bias.as_ptr().add(first_column);
+            let bias = job.weights.bias.as_ptr().add(first_column);
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (v, sum) in sums.iter_mut().enumerate() {
                     let column = first_column + v * S::LANES;
                     *sum = if slab.from == 0 {
                         s.load(bias.add(v * S::LANES))
                     } else if full {
-                        s.load(self.out.add((row + r) * columns + column))
+                        s.load(job.out.add((row + r) * columns + column))
                     } else {
-                        s.load_partial(partial(self.out, (row + r) * columns, column, columns), 0.0)
+                        s.load_partial(partial(job.out, (row + r) * columns, column, columns), 0.0)
                     };
                 }
             }
 
             let mut starts = [std::ptr::null::<f32>(); R];
             for (r, start) in starts.iter_mut().enumerate() {
-                *start = self.rows.starts.get_unchecked(row + r).add(slab.offset);
+                *start = job.rows.starts.get_unchecked(row + r).add(slab.offset);
             }
-            let weights = self.weights.panel(slab.panel).as_ptr().add(slab.from * width);
-            let sums = multiply(s, sums, starts, weights, slab.to - slab.from);
+            let sums = self.panels.multiply(s, sums, starts, job.weights.depth, slab);
 
-            let last = slab.to == self.weights.depth;
+            let last = slab.to == job.weights.depth;
             for (r, sums) in sums.iter().enumerate() {
                 for (v, &sum) in sums.iter().enumerate() {
                     let column = first_column + v * S::LANES;
                     let left = columns.saturating_sub(column).min(S::LANES);
                     let at = (row + r) * columns + column.min(columns);
-                    let sum = if last { self.finish(s, sum, at, left) } else { sum };
+                    let sum = if last { job.finish(s, sum, at, left) } else { sum };
                     if full {
-                        s.store(self.out.add(at), sum);
+                        s.store(job.out.add(at), sum);
                     } else {
-                        s.store_partial(std::slice::from_raw_parts_mut(self.out.add(at), left), sum);
+                        s.store_partial(std::slice::from_raw_parts_mut(job.out.add(at), left), sum);
                     }
                 }
             }
         }
     }
+}
 
+impl Job<'_> {
     /// The residual and the activation, for the `left` elements from `at` on.
     #[inline(always)]
     fn finish<S: Simd>(&self, s: S, sum: S::Vector, at: usize, left: usize) -> S::Vector {
@@ -213,30 +225,126 @@ impl Job<'_> {
     }
 }
 
-/// Adds `depth` steps of rows times panel to the sums. These come and go by value: an array that anything else indexes
-/// would be kept in memory instead of registers.
-///
-/// # Safety
-/// A row can be read for `depth` floats, the panel for `depth` times its width.
-#[inline(always)]
-unsafe fn multiply<S: Simd, const R: usize>(
-    s: S,
-    mut sums: [[S::Vector; VECTORS_PER_PANEL]; R],
-    rows: [*const f32; R],
-    panel: *const f32,
-    depth: usize,
-) -> [[S::Vector; VECTORS_PER_PANEL]; R] {
-    for k in 0..depth {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let row = panel.add(k * VECTORS_PER_PANEL * S::LANES);
-            let weights = [s.load(row), s.load(row.add(S::LANES))];
-            for (sums, start) in sums.iter_mut().zip(&rows) {
-                let value = s.splat(*start.add(k));
-                sums[0] = s.mul_add(value, weights[0], sums[0]);
-                sums[1] = s.mul_add(value, weights[1], sums[1]);
+/// Weights as they are stored: how to multiply by them.
+trait Stores {
+    /// Adds rows times the slab of a panel to the sums. These come and go by value: an array that anything else indexes
+    /// would be kept in memory instead of registers.
+    ///
+    /// # Safety
+    /// Each row can be read for as many floats as the slab is deep.
+    unsafe fn multiply<S: Simd, const R: usize>(
+        &self,
+        s: S,
+        sums: Sums<S, R>,
+        rows: [*const f32; R],
+        depth: usize,
+        slab: &Slab,
+    ) -> Sums<S, R>;
+}
+
+type Sums<S, const R: usize> = [[<S as Simd>::Vector; VECTORS_PER_PANEL]; R];
+
+struct Float32<'a>(&'a [f32]);
+struct Bfloat16<'a>(&'a [u16]);
+struct Int8<'a>(&'a [i8], &'a [f32]);
+
+impl Stores for Float32<'_> {
+    #[inline(always)]
+    unsafe fn multiply<S: Simd, const R: usize>(
+        &self,
+        s: S,
+        mut sums: Sums<S, R>,
+        rows: [*const f32; R],
+        depth: usize,
+        slab: &Slab,
+    ) -> Sums<S, R> {
+        let panel = &self.0[(slab.panel * depth + slab.from) * VECTORS_PER_PANEL * S::LANES..];
+        for k in 0..slab.to - slab.from {
+            // SAFETY: the caller's promise; the panel has `depth` rows.
+            unsafe {
+                let row = panel.as_ptr().add(k * VECTORS_PER_PANEL * S::LANES);
+                sums = multiply_add(s, sums, rows, k, [s.load(row), s.load(row.add(S::LANES))]);
             }
         }
+        sums
+    }
+}
+
+impl Stores for Bfloat16<'_> {
+    #[inline(always)]
+    unsafe fn multiply<S: Simd, const R: usize>(
+        &self,
+        s: S,
+        mut sums: Sums<S, R>,
+        rows: [*const f32; R],
+        depth: usize,
+        slab: &Slab,
+    ) -> Sums<S, R> {
+        let panel = &self.0[(slab.panel * depth + slab.from) * VECTORS_PER_PANEL * S::LANES..];
+        for k in 0..slab.to - slab.from {
+            // SAFETY: the caller's promise; the panel has `depth` rows.
+            unsafe {
+                let row = panel.as_ptr().add(k * VECTORS_PER_PANEL * S::LANES);
+                sums = multiply_add(s, sums, rows, k, [s.load_bfloat16(row), s.load_bfloat16(row.add(S::LANES))]);
+            }
+        }
+        sums
+    }
+}
+
+impl Stores for Int8<'_> {
+    #[inline(always)]
+    unsafe fn multiply<S: Simd, const R: usize>(
+        &self,
+        s: S,
+        mut sums: Sums<S, R>,
+        rows: [*const f32; R],
+        depth: usize,
+        slab: &Slab,
+    ) -> Sums<S, R> {
+        let width = VECTORS_PER_PANEL * S::LANES;
+        let panel = &self.0[(slab.panel * depth + slab.from) * width..];
+        let mut from = slab.from;
+        while from < slab.to {
+            let to = slab.to.min((from / GROUP + 1) * GROUP);
+            let mut group = [[s.splat(0.0); VECTORS_PER_PANEL]; R];
+            for k in from - slab.from..to - slab.from {
+                // SAFETY: the caller's promise; the panel has `depth` rows.
+                unsafe {
+                    let row = panel.as_ptr().add(k * width);
+                    group = multiply_add(s, group, rows, k, [s.load_int8(row), s.load_int8(row.add(S::LANES))]);
+                }
+            }
+            let scales = &self.1[(slab.panel * depth.div_ceil(GROUP) + from / GROUP) * width..][..width];
+            // SAFETY: a row of scales is two vectors.
+            let scales = unsafe { [s.load(scales.as_ptr()), s.load(scales.as_ptr().add(S::LANES))] };
+            for (sums, group) in sums.iter_mut().zip(&group) {
+                sums[0] = s.mul_add(group[0], scales[0], sums[0]);
+                sums[1] = s.mul_add(group[1], scales[1], sums[1]);
+            }
+            from = to;
+        }
+        sums
+    }
+}
+
+/// Adds the value at `k` of each row times a panel's row of weights.
+///
+/// # Safety
+/// Each row can be read at `k`.
+#[inline(always)]
+unsafe fn multiply_add<S: Simd, const R: usize>(
+    s: S,
+    mut sums: Sums<S, R>,
+    rows: [*const f32; R],
+    k: usize,
+    weights: [S::Vector; VECTORS_PER_PANEL],
+) -> Sums<S, R> {
+    for (sums, row) in sums.iter_mut().zip(&rows) {
+        // SAFETY: the caller's promise.
+        let value = s.splat(unsafe { *row.add(k) });
+        sums[0] = s.mul_add(value, weights[0], sums[0]);
+        sums[1] = s.mul_add(value, weights[1], sums[1]);
     }
     sums
 }

@@ -26,6 +26,7 @@ impl Decoder {
             c_out: config.hidden_size,
             stride: config.latent_stride(),
             groups: config.upsample_groups,
+            slow: true,
             activation: None,
         };
         let upsample = builder.conv_transpose("upsample", shape, false)?;

@@ -30,6 +30,7 @@ impl Encoder {
             stride: config.latent_stride(),
             dilation: 1,
             edge: Edge::Replicate,
+            slow: true,
             activation: None,
         };
         let downsample = builder.conv("downsample", shape, false)?;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Device;
+use mimi_kernels::{Precision, simd::Level};
 
 use crate::config::MimiConfig;
 use crate::ops::Backend;
@@ -37,7 +38,7 @@ pub struct LoadOptions {
     pub num_codebooks: Option<usize>,
     /// Threads that work on one call.
     pub threads: usize,
-    /// How weights are kept: `float32`.
+    /// How large weights are kept: `float32`, `bfloat16` or `int8`. Arithmetic is in float32 in any case.
     pub dtype: String,
     /// Where the codec runs: `cpu`, or `cpu-candle` for the plain candle operations that define it (slow).
     pub device: String,
@@ -78,12 +79,21 @@ impl Mimi {
         checkpoint.check(options.parts, options.num_codebooks)?;
         let config = checkpoint.config().clone();
         let codebooks = options.num_codebooks.unwrap_or(config.num_quantizers);
+        let exact = backend.exact();
         let builder = || Builder::new(&checkpoint, &backend);
+        // Reading and packing take the time of two or three cores while they last, whatever runs afterwards.
+        let (encoder, decoder, quantizer) = std::thread::scope(|scope| {
+            let encoder = scope.spawn(|| options.parts.encoder().then(|| Encoder::load(builder())).transpose());
+            let decoder = scope.spawn(|| options.parts.decoder().then(|| Decoder::load(builder())).transpose());
+            // Codes are searched in float32 in any case.
+            let quantizer = Quantizer::load(&Builder::new(&checkpoint, &exact), options.parts, codebooks);
+            (join(encoder), join(decoder), quantizer)
+        });
         Ok(Self {
             inner: Arc::new(Inner {
-                encoder: options.parts.encoder().then(|| Encoder::load(builder())).transpose()?,
-                quantizer: Quantizer::load(&builder(), options.parts, codebooks)?,
-                decoder: options.parts.decoder().then(|| Decoder::load(builder())).transpose()?,
+                encoder: encoder?,
+                quantizer: quantizer?,
+                decoder: decoder?,
                 config,
                 source: path.to_path_buf(),
                 layout: checkpoint.layout(),
@@ -160,22 +170,31 @@ impl Mimi {
     }
 }
 
+/// The result of a thread; a panic of it goes on here.
+fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 fn not_loaded(wanted: &str, loaded: &str) -> String {
     format!("expected a model with its {wanted}, got one loaded with parts=\"{loaded}\"")
 }
 
 fn backend(options: &LoadOptions) -> Result<Backend> {
-    if options.dtype != "float32" {
-        return Err(Error::config("dtype", format!("expected float32, got {}", options.dtype)));
-    }
+    let precision = match options.dtype.as_str() {
+        "float32" => Precision::Float32,
+        "bfloat16" => Precision::Bfloat16,
+        "int8" => Precision::Int8,
+        other => return Err(Error::config("dtype", format!("expected float32, bfloat16 or int8, got {other}"))),
+    };
     match options.device.as_str() {
-        "cpu" => Ok(Backend::kernels(options.threads)),
-        "cpu-candle" => Ok(Backend::Composed(Device::Cpu)),
+        "cpu" => Ok(Backend::kernels(options.threads, precision)),
+        "cpu-candle" if precision == Precision::Float32 => Ok(Backend::Composed(Device::Cpu)),
+        "cpu-candle" => Err(Error::config("dtype", format!("expected float32 on cpu-candle, got {}", options.dtype))),
         other => Err(Error::Device(format!("expected device \"cpu\" or \"cpu-candle\", got \"{other}\""))),
     }
 }
 
 /// The instruction set that the kernels use on this processor.
 pub fn simd_name() -> &'static str {
-    Backend::kernels(1).name()
+    Level::detect().name()
 }

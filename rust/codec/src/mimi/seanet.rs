@@ -17,7 +17,7 @@ pub(crate) struct Seanet {
 enum Layer {
     Conv(Conv),
     ConvTranspose(ConvTranspose),
-    Residual(Residual),
+    Residual(Box<Residual>),
 }
 
 /// `shortcut(x) + narrow(elu(wide(elu(x))))`.
@@ -32,16 +32,21 @@ impl Seanet {
     pub(crate) fn load(builder: &mut Builder<'_>, name: &str, stack: &[SeanetLayer]) -> Result<Self> {
         let mut layers = Vec::new();
         for (i, &layer) in stack.iter().enumerate() {
+            // Rows of the layer's product in a step of the transformer.
+            let rows: usize =
+                stack[..i].iter().map(upsampling).chain(stack[i + 1..].iter().map(downsampling)).product();
+            let slow = rows == 1;
             // An ELU is the end of the layer before it.
             let activation = (stack.get(i + 1) == Some(&SeanetLayer::Elu)).then_some(Activation::Elu);
             layers.push(match layer {
                 SeanetLayer::Elu => continue,
                 SeanetLayer::Conv { index, c_in, c_out, kernel, stride } => {
-                    let shape = ConvShape { c_in, c_out, kernel, stride, dilation: 1, edge: Edge::Zero, activation };
+                    let shape =
+                        ConvShape { c_in, c_out, kernel, stride, dilation: 1, edge: Edge::Zero, slow, activation };
                     Layer::Conv(builder.conv(&format!("{name}.layers.{index}"), shape, true)?)
                 }
                 SeanetLayer::ConvTranspose { index, c_in, c_out, stride, .. } => {
-                    let shape = ConvTransposeShape { c_in, c_out, stride, groups: 1, activation };
+                    let shape = ConvTransposeShape { c_in, c_out, stride, groups: 1, slow, activation };
                     Layer::ConvTranspose(builder.conv_transpose(&format!("{name}.layers.{index}"), shape, true)?)
                 }
                 SeanetLayer::Residual { index, channels, hidden, kernel, dilation, shortcut } => {
@@ -53,10 +58,11 @@ impl Seanet {
                         stride: 1,
                         dilation: 1,
                         edge: Edge::Zero,
+                        slow,
                         activation,
                     };
                     let wide = ConvShape { kernel, dilation, ..pointwise(channels, hidden, Some(Activation::Elu)) };
-                    Layer::Residual(Residual {
+                    Layer::Residual(Box::new(Residual {
                         wide: builder.conv(&format!("{name}.block.1"), wide, true)?,
                         narrow: builder.conv(
                             &format!("{name}.block.3"),
@@ -68,7 +74,7 @@ impl Seanet {
                                 builder.conv(&format!("{name}.shortcut"), pointwise(channels, channels, None), true)
                             })
                             .transpose()?,
-                    })
+                    }))
                 }
             });
         }
@@ -105,4 +111,12 @@ impl Seanet {
         };
         self.layers.iter().map(bytes).sum()
     }
+}
+
+fn upsampling(layer: &SeanetLayer) -> usize {
+    if let SeanetLayer::ConvTranspose { stride, .. } = layer { *stride } else { 1 }
+}
+
+fn downsampling(layer: &SeanetLayer) -> usize {
+    if let SeanetLayer::Conv { stride, .. } = layer { *stride } else { 1 }
 }

@@ -17,6 +17,8 @@ pub(crate) struct ConvShape {
     pub(crate) stride: usize,
     pub(crate) dilation: usize,
     pub(crate) edge: Edge,
+    /// Whether a step of the transformer is a single output: the weights may then be stored in less.
+    pub(crate) slow: bool,
     pub(crate) activation: Option<Activation>,
 }
 
@@ -75,9 +77,13 @@ impl Conv {
         let ConvShape { c_in, c_out, kernel, .. } = shape;
         let body = match backend {
             Backend::Kernels(host) => Body::Kernels {
-                weight: PackedMatrix::new(host.level, (kernel * c_in, c_out), bias, |k, n| {
-                    weight[(n * c_in + k % c_in) * kernel + k / c_in]
-                }),
+                weight: PackedMatrix::new(
+                    host.level,
+                    host.precision_if(shape.slow),
+                    (kernel * c_in, c_out),
+                    bias,
+                    |k, n| weight[(n * c_in + k % c_in) * kernel + k / c_in],
+                ),
                 host: host.clone(),
             },
             Backend::Composed(_) => Body::Composed {

@@ -15,6 +15,8 @@ pub(crate) struct ConvTransposeShape {
     pub(crate) c_out: usize,
     pub(crate) stride: usize,
     pub(crate) groups: usize,
+    /// Whether a step of the transformer is a single input: the weights may then be stored in less.
+    pub(crate) slow: bool,
     pub(crate) activation: Option<Activation>,
 }
 
@@ -51,7 +53,7 @@ impl ConvTranspose {
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<Self> {
-        let ConvTransposeShape { c_in, c_out, stride, groups, activation } = shape;
+        let ConvTransposeShape { c_in, c_out, stride, groups, slow, activation } = shape;
         let (kernel, group_in, group_out) = (2 * stride, c_in / groups, c_out / groups);
         let depthwise = groups == c_in && groups == c_out && bias.is_none() && activation.is_none();
         let body = match backend {
@@ -61,13 +63,19 @@ impl ConvTranspose {
             }
             Backend::Kernels(host) => {
                 let repeated = bias.map(|bias| bias.repeat(stride));
-                let packed = PackedMatrix::new(host.level, (2 * c_in, stride * c_out), repeated.as_deref(), |k, n| {
-                    // The first half of a row is x[t - 1], the second x[t].
-                    let (input, output) = (k % c_in, n % c_out);
-                    let tap = n / c_out + if k < c_in { stride } else { 0 };
-                    let same_group = input / group_in == output / group_out;
-                    if same_group { weight[(input * group_out + output % group_out) * kernel + tap] } else { 0.0 }
-                });
+                let packed = PackedMatrix::new(
+                    host.level,
+                    host.precision_if(slow),
+                    (2 * c_in, stride * c_out),
+                    repeated.as_deref(),
+                    |k, n| {
+                        // The first half of a row is x[t - 1], the second x[t].
+                        let (input, output) = (k % c_in, n % c_out);
+                        let tap = n / c_out + if k < c_in { stride } else { 0 };
+                        let same_group = input / group_in == output / group_out;
+                        if same_group { weight[(input * group_out + output % group_out) * kernel + tap] } else { 0.0 }
+                    },
+                );
                 Body::Dense { weight: packed, host: host.clone() }
             }
             Backend::Composed(_) => Body::Composed {
@@ -80,7 +88,7 @@ impl ConvTranspose {
 
     /// `(rows, steps, c_in)` to `(rows, steps * stride, c_out)`.
     pub(crate) fn forward(&self, x: &Tensor, block: &Block<'_>) -> Result<Tensor> {
-        let ConvTransposeShape { c_in, c_out, stride, groups, activation } = self.shape;
+        let ConvTransposeShape { c_in, c_out, stride, groups, activation, .. } = self.shape;
         let (rows, steps, _) = x.dims3()?;
         let previous = block.gather(self.previous)?;
         let shape = (rows, steps * stride, c_out);
@@ -117,7 +125,8 @@ impl ConvTranspose {
                 })
             })?,
             Body::Composed { weight, bias } => {
-                let signal = Tensor::cat(&[&previous, x], 1)?.transpose(1, 2)?.contiguous()?;
+                // Not made contiguous: candle 0.11 multiplies a batch of channels-major signals as if it were time-major.
+                let signal = Tensor::cat(&[&previous, x], 1)?.transpose(1, 2)?;
                 let y = signal.conv_transpose1d(weight, 0, 0, stride, 1, groups)?;
                 let y = y.narrow(2, stride, steps * stride)?.transpose(1, 2)?;
                 let y = match bias {

@@ -29,7 +29,7 @@ impl Linear {
     ) -> Result<Self> {
         let body = match backend {
             Backend::Kernels(host) => Body::Kernels {
-                weight: PackedMatrix::new(host.level, (c_in, c_out), bias, |k, n| weight[n * c_in + k]),
+                weight: PackedMatrix::new(host.level, host.precision, (c_in, c_out), bias, |k, n| weight[n * c_in + k]),
                 host: host.clone(),
             },
             Backend::Composed(_) => Body::Composed {

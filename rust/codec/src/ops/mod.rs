@@ -19,7 +19,7 @@ mod tests;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use mimi_kernels::{Threads, simd::Level};
+use mimi_kernels::{Precision, Threads, simd::Level};
 
 pub(crate) use activation::{Activation, elu};
 pub(crate) use attention::{Attention, AttentionShape, Rotary};
@@ -45,12 +45,22 @@ pub(crate) enum Backend {
 pub(crate) struct Host {
     pub(crate) level: Level,
     pub(crate) threads: Arc<Threads>,
+    /// How weights are stored that a stream reads for a few rows at a time: their size is what such a product costs.
+    pub(crate) precision: Precision,
 }
 
 impl Backend {
     /// The fastest kernels of this processor on `threads` threads.
-    pub(crate) fn kernels(threads: usize) -> Self {
-        Self::Kernels(Host { level: Level::detect(), threads: Arc::new(Threads::new(threads)) })
+    pub(crate) fn kernels(threads: usize, precision: Precision) -> Self {
+        Self::Kernels(Host { level: Level::detect(), threads: Arc::new(Threads::new(threads)), precision })
+    }
+
+    /// The same with all weights as they are.
+    pub(crate) fn exact(&self) -> Self {
+        match self {
+            Self::Kernels(host) => Self::Kernels(Host { precision: Precision::Float32, ..host.clone() }),
+            Self::Composed(device) => Self::Composed(device.clone()),
+        }
     }
 
     pub(crate) fn device(&self) -> &Device {
@@ -72,5 +82,12 @@ impl Backend {
 
     pub(crate) fn tensor(&self, data: &[f32], shape: &[usize]) -> Result<Tensor> {
         Ok(Tensor::from_slice(data, shape, self.device())?)
+    }
+}
+
+impl Host {
+    /// The precision of weights that are read for few rows (`slow`), or for many.
+    fn precision_if(&self, slow: bool) -> Precision {
+        if slow { self.precision } else { Precision::Float32 }
     }
 }

@@ -170,7 +170,11 @@ impl Checkpoint {
     /// infinity; [`Error::File`] if the file cannot be read.
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
         let (spec, location, dtype) = self.stored(name)?;
-        let values = to_f32(dtype, &self.bytes(spec, location)?);
+        let values = if dtype == Dtype::F32 && !location.deinterleave && cfg!(target_endian = "little") {
+            self.files.read(&location.name, location.rows.as_ref())?
+        } else {
+            to_f32(dtype, &self.bytes(spec, location)?)
+        };
         match values.iter().position(|value| !value.is_finite()) {
             Some(index) => Err(Error::TensorValue { name: location.name.clone(), index, value: values[index] }),
             None => Ok(values),

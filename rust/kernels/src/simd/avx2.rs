@@ -18,6 +18,7 @@ pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
 // pointers are the caller's promise.
 impl Simd for Avx2 {
     const LANES: usize = 8;
+    const TILE_ROWS: usize = 6;
     type Vector = __m256;
 
     #[inline(always)]
@@ -27,6 +28,17 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m256 {
         unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_bfloat16(self, from: *const u16) -> __m256 {
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_int8(self, from: *const i8) -> __m256 {
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: __m256) {

@@ -18,6 +18,7 @@ pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
 // pointers are the caller's promise.
 impl Simd for Avx512 {
     const LANES: usize = 16;
+    const TILE_ROWS: usize = 8;
     type Vector = __m512;
 
     #[inline(always)]
@@ -27,6 +28,17 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
         unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_bfloat16(self, from: *const u16) -> __m512 {
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_int8(self, from: *const i8) -> __m512 {
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: __m512) {

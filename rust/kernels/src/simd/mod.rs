@@ -93,12 +93,20 @@ pub(crate) trait Kernel {
 /// A vector of `LANES` floats. The value itself is the proof that the processor has its instructions.
 pub(crate) trait Simd: Copy {
     const LANES: usize;
+    /// Rows of a product's tile, two vectors wide: the sums, two vectors of weights and a value fit the registers.
+    const TILE_ROWS: usize;
     type Vector: Copy;
 
     fn splat(self, value: f32) -> Self::Vector;
     /// # Safety
     /// `LANES` floats can be read at `from`, at any alignment.
     unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// # Safety
+    /// `LANES` numbers can be read at `from`, at any alignment.
+    unsafe fn load_bfloat16(self, from: *const u16) -> Self::Vector;
+    /// # Safety
+    /// `LANES` numbers can be read at `from`, at any alignment.
+    unsafe fn load_int8(self, from: *const i8) -> Self::Vector;
     /// # Safety
     /// `LANES` floats can be written at `to`, at any alignment.
     unsafe fn store(self, to: *mut f32, value: Self::Vector);

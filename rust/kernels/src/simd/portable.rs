@@ -20,6 +20,7 @@ fn mul_add(a: f32, b: f32, c: f32) -> f32 {
 
 impl Simd for Portable {
     const LANES: usize = 4;
+    const TILE_ROWS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 6 };
     type Vector = Vector;
 
     #[inline(always)]
@@ -30,6 +31,16 @@ impl Simd for Portable {
     unsafe fn load(self, from: *const f32) -> Vector {
         // SAFETY: the caller's promise; an array of floats may be read unaligned this way.
         unsafe { from.cast::<Vector>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn load_bfloat16(self, from: *const u16) -> Vector {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<[u16; 4]>().read_unaligned() }.map(|half| f32::from_bits(u32::from(half) << 16))
+    }
+    #[inline(always)]
+    unsafe fn load_int8(self, from: *const i8) -> Vector {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<[i8; 4]>().read_unaligned() }.map(f32::from)
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: Vector) {

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::saved::{Saved, StreamKind};
-use super::{active_rows, check_sessions, masked_rows};
+use super::{active_rows, check_sessions, masked_rows, several_blocks};
 use crate::mimi::clip::BLOCK_FRAMES;
 use crate::mimi::values::check_codes;
 use crate::mimi::{Codes, Mimi, StopFn};
@@ -57,9 +57,8 @@ impl DecoderStream {
         for codes in inputs.iter().flatten() {
             check_codes(codes, self.model.num_codebooks(), codebook_size)?;
         }
-        let longest = inputs.iter().flatten().map(Codes::frames).max().unwrap_or(0);
-        // Only a call of several blocks can be stopped between them.
-        let before = if longest > BLOCK_FRAMES { Some(self.state.copy()?) } else { None };
+        let several = several_blocks(inputs.iter().flatten().map(Codes::frames));
+        let before = if several { Some(self.state.copy()?) } else { None };
         match self.decode(&rows, inputs, stop) {
             Ok(pcm) => {
                 for (frames, codes) in self.frames.iter_mut().zip(inputs) {

@@ -1,7 +1,7 @@
 //! Streams of samples into codes.
 
 use super::saved::{Saved, StreamKind};
-use super::{active_rows, check_sessions, masked_rows};
+use super::{active_rows, check_sessions, masked_rows, several_blocks};
 use crate::mimi::clip::BLOCK_FRAMES;
 use crate::mimi::values::check_pcm;
 use crate::mimi::{Codes, Mimi, StopFn};
@@ -80,9 +80,8 @@ impl EncoderStream {
         for &row in &rows {
             queues[row] = [&self.sessions[row].pending, inputs[row].unwrap_or_default()].concat();
         }
-        let longest = queues.iter().map(|queue| queue.len() / frame_size).max().unwrap_or(0);
-        // Only a call of several blocks can be stopped between them.
-        let before = if longest > BLOCK_FRAMES { Some(self.state.copy()?) } else { None };
+        let several = several_blocks(queues.iter().map(|queue| queue.len() / frame_size));
+        let before = if several { Some(self.state.copy()?) } else { None };
         match self.code(&rows, &queues, stop) {
             Ok(codes) => {
                 for &row in &rows {

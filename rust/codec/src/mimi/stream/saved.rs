@@ -100,12 +100,23 @@ impl Saved {
         let mut counters = Vec::new();
         for name in COUNTERS {
             let view = tensor(name, Dtype::I64, Some(&[sessions]))?;
-            counters.push(view.data().as_chunks().0.iter().map(|&bytes| u64::from_le_bytes(bytes)).collect::<Vec<_>>());
+            let values = view.data().as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes));
+            let most = if name == "ended" { 1 } else { i64::MAX };
+            let counter = values.map(|value| match u64::try_from(value) {
+                Ok(counter) if value <= most => Ok(counter),
+                _ => Err(damaged(format!("{value} in {name}"))),
+            });
+            counters.push(counter.collect::<Result<Vec<_>>>()?);
         }
         let [positions, frames, ended, pending_samples] = counters.try_into().unwrap_or_default();
 
-        let floats = bytes_floats(tensor("pending", Dtype::F32, None)?.data());
-        let mut rest = floats.as_slice();
+        let floats = |name: &str, shape: Option<&[usize]>| {
+            let floats = bytes_floats(tensor(name, Dtype::F32, shape)?.data());
+            let finite = floats.iter().all(|value| value.is_finite());
+            if finite { Ok(floats) } else { Err(damaged(format!("values that are not finite in {name}"))) }
+        };
+        let all_pending = floats("pending", None)?;
+        let mut rest = all_pending.as_slice();
         let mut pending = Vec::with_capacity(sessions);
         for &samples in &pending_samples {
             match usize::try_from(samples)
@@ -120,15 +131,15 @@ impl Saved {
                 None => return Err(damaged(format!("{samples} pending samples"))),
             }
         }
+        if !rest.is_empty() {
+            return Err(damaged(format!("{} pending samples too many", rest.len())));
+        }
 
         let (like_slots, _) = like.parts();
         let mut slots = Vec::with_capacity(like_slots.len());
         for (i, slot) in like_slots.iter().enumerate() {
-            let floats = bytes_floats(tensor(&format!("slot.{i}"), Dtype::F32, Some(slot.dims()))?.data());
-            if floats.iter().any(|value| !value.is_finite()) {
-                return Err(damaged(format!("values that are not finite in slot.{i}")));
-            }
-            slots.push(Tensor::from_vec(floats, slot.shape(), slot.device())?);
+            let values = floats(&format!("slot.{i}"), Some(slot.dims()))?;
+            slots.push(Tensor::from_vec(values, slot.shape(), slot.device())?);
         }
         let ended = ended.into_iter().map(|ended| ended != 0).collect();
         Ok((Self { frames, ended, pending }, State::from_parts(slots, positions)))

@@ -1,0 +1,89 @@
+//! Causal transposed convolution.
+
+use super::*;
+use crate::ops::{Activation, ConvTranspose, ConvTransposeShape};
+
+fn shape(c_in: usize, c_out: usize, stride: usize, groups: usize) -> ConvTransposeShape {
+    ConvTransposeShape { c_in, c_out, stride, groups, activation: None }
+}
+
+/// What a transposed convolution gives for a whole clip `(steps, c_in)`, by its definition: each input adds its kernel
+/// to the outputs, and the last `stride` of them are cut.
+fn definition(shape: &ConvTransposeShape, weight: &[f32], bias: Option<&[f32]>, x: &[f32]) -> Vec<f32> {
+    let ConvTransposeShape { c_in, c_out, stride, groups, .. } = *shape;
+    let (steps, group_in, group_out) = (x.len() / c_in, c_in / groups, c_out / groups);
+    let start: Vec<f32> = (0..c_out).map(|n| bias.map_or(0.0, |bias| bias[n])).collect();
+    let mut out = start.repeat((steps + 1) * stride);
+    for (at, value) in x.iter().enumerate() {
+        let (step, channel) = (at / c_in, at % c_in);
+        for n in 0..group_out {
+            for tap in 0..2 * stride {
+                let output = channel / group_in * group_out + n;
+                out[(step * stride + tap) * c_out + output] +=
+                    weight[(channel * group_out + n) * 2 * stride + tap] * value;
+            }
+        }
+    }
+    out.truncate(steps * stride * c_out);
+    out
+}
+
+#[test]
+fn blocks_of_all_sessions_are_the_whole_clip() {
+    // Channels, stride, groups, bias: dense, grouped, depthwise on its own kernel, depthwise with what that has not.
+    let shapes = [
+        (1, 1, 1, 1, true),
+        (4, 2, 3, 1, true),
+        (3, 5, 2, 1, false),
+        (16, 8, 4, 1, true),
+        (6, 4, 2, 2, false),
+        (6, 9, 3, 3, true),
+        (1, 1, 2, 1, false),
+        (5, 5, 2, 5, false),
+        (17, 17, 3, 17, false),
+        (4, 4, 2, 4, true),
+        (100, 64, 5, 1, true),
+    ];
+    for (seed, (c_in, c_out, stride, groups, with_bias)) in shapes.into_iter().enumerate() {
+        let shape = shape(c_in, c_out, stride, groups);
+        let random = &mut Random::new(seed as u64);
+        let weight = random.eighths(c_in * c_out / groups * 2 * stride);
+        let bias = with_bias.then(|| random.eighths(c_out));
+        let mut made =
+            made(SESSIONS, |backend, layout| ConvTranspose::new(backend, layout, shape, &weight, bias.as_deref()));
+        let mut clips: [Vec<f32>; SESSIONS] = Default::default();
+        let mut given: [Vec<f32>; SESSIONS] = Default::default();
+        for cut in &CUTS {
+            let (rows, steps) = (cut.rows.len(), cut.strides);
+            let x = random.eighths(rows * steps * c_in);
+            let x_tensor = tensor(&x, (rows, steps, c_in));
+            let outs = made.each_mut().map(|made| made.run(steps, cut, |conv, block| conv.forward(&x_tensor, block)));
+            assert_eq!(outs[0].dims(), [rows, steps * stride, c_out]);
+            let out = agree(&outs, |_| 0.0, &format!("{shape:?}"));
+            for (i, &row) in cut.rows.iter().enumerate() {
+                clips[row].extend(&x[i * steps * c_in..][..steps * c_in]);
+                given[row].extend(&out[i * steps * stride * c_out..][..steps * stride * c_out]);
+            }
+        }
+        for (clip, given) in clips.iter().zip(&given) {
+            assert_eq!(given, &definition(&shape, &weight, bias.as_deref(), clip), "{shape:?}");
+        }
+    }
+}
+
+#[test]
+fn activation_at_the_end() {
+    for (c_in, c_out, groups) in [(4, 3, 1), (4, 4, 4)] {
+        let shape = ConvTransposeShape { activation: Some(Activation::Elu), ..shape(c_in, c_out, 2, groups) };
+        let random = &mut Random::new(51);
+        let (weight, bias) = (random.eighths(c_in * c_out / groups * 4), random.eighths(c_out));
+        let mut made =
+            made(SESSIONS, |backend, layout| ConvTranspose::new(backend, layout, shape, &weight, Some(&bias)));
+        for cut in &CUTS {
+            let (rows, steps) = (cut.rows.len(), cut.strides);
+            let x = tensor(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
+            let outs = made.each_mut().map(|made| made.run(steps, cut, |conv, block| conv.forward(&x, block)));
+            agree(&outs, dense::activation_error, &format!("{shape:?}"));
+        }
+    }
+}
