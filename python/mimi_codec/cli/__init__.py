@@ -1,4 +1,4 @@
-"""The command line: `mimi encode`, `decode`, `info`, `demo` and `bench`.
+"""The command line: `mimi encode`, `decode`, `info`, `tokens`, `demo` and `bench`.
 
 Exit codes: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted. Data goes to the standard output, messages
 to the standard error.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MimiError
-from . import bench, decode, demo, encode, info
+from . import bench, decode, demo, encode, info, tokens
 from ._common import UsageError, say
 
 __all__ = ["main"]
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mimi", description="Kyutai's Mimi neural audio codec.")
     parser.add_argument("--version", action="version", version=f"mimi-codec {__version__}")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for verb in (encode, decode, info, demo, bench):
+    for verb in (encode, decode, info, tokens, demo, bench):
         verb.add_parser(verbs)
     try:
         args = parser.parse_args(argv)

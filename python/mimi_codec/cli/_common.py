@@ -134,7 +134,7 @@ def _walk(directory: Path, accepted: Sequence[str]) -> list[Path]:
 def writing(target: Path | None) -> Iterator[BinaryIO]:
     """The file to write to. It appears under its name only once it is complete."""
     if target is None:
-        # With PYTHONUNBUFFERED, `sys.stdout.buffer` may write a part and say nothing; a buffered file writes all or raises.
+        # With PYTHONUNBUFFERED `sys.stdout.buffer` may write a part and say nothing; this file writes all or raises.
         sys.stdout.flush()
         with open(sys.stdout.fileno(), "wb", closefd=False) as file:
             yield file

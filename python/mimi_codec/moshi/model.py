@@ -1,0 +1,266 @@
+"""`MimiModel` with the surface of moshi's class of that name.
+
+Shapes: B batch, L samples, K active codebooks, T frames, D latent width.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from .._arrays import BoolArray, to_count
+from .._torch import CodecModule, ScratchDirectory, audio_in, codes_in, tensor_out
+from ..errors import ConfigError, InputTypeError, StreamError
+from ..model import Mimi
+from ..streams import DecoderStream, EncoderStream
+
+
+@dataclass
+class QuantizedResult:
+    """What calling the model gives: the audio after a pass through the codec, and its codes."""
+
+    x: torch.Tensor
+    """Audio (B, 1, L)."""
+    codes: torch.Tensor
+    """(B, K, T), int64."""
+    bandwidth: torch.Tensor
+    """kbit/s, a scalar."""
+    penalty: torch.Tensor | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class StreamingState:
+    """The streams of B clips in step; each half begins with its first input."""
+
+    batch_size: int
+    exec_mask: BoolArray
+    encoder: EncoderStream | None = None
+    decoder: DecoderStream | None = None
+
+
+class MimiModel(CodecModule):
+    """Mimi as moshi's `MimiModel`: the same methods on torch tensors, computed by this package.
+
+    Tensors may be on any device; they are copied to the CPU, and results come back on the device of the input. Outside
+    of `streaming` a clip that is no whole number of frames is padded with zeros, as moshi pads it.
+
+    Args:
+        codec: the loaded model.
+        num_codebooks: how many codebooks `encode` gives.
+    """
+
+    def __init__(self, codec: Mimi, num_codebooks: int = 8) -> None:
+        super().__init__()
+        self.codec = codec
+        self._num_codebooks = self._checked(num_codebooks)
+        self._streaming_state: StreamingState | None = None
+        self._files: ScratchDirectory | None = None
+        self.eval()
+
+    # What it is
+
+    @property
+    def channels(self) -> int:
+        """Audio channels: 1."""
+        return 1
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second."""
+        return self.codec.sample_rate
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.codec.frame_rate
+
+    @property
+    def frame_size(self) -> int:
+        """Samples per frame."""
+        return self.codec.frame_size
+
+    @property
+    def encoder_frame_rate(self) -> float:
+        """Positions per second of the codec's transformers."""
+        return self.codec.frame_rate * self.codec.config.latent_stride
+
+    @property
+    def dimension(self) -> int:
+        """Latent width D."""
+        return self.codec.latent_dim
+
+    @property
+    def cardinality(self) -> int:
+        """Entries of each codebook; codes are below it."""
+        return self.codec.codebook_size
+
+    @property
+    def total_codebooks(self) -> int:
+        """Codebooks there are."""
+        return self.codec.num_codebooks
+
+    @property
+    def num_codebooks(self) -> int:
+        """Codebooks K that `encode` gives."""
+        return self._num_codebooks
+
+    def set_num_codebooks(self, n: int) -> None:
+        """Choose how many codebooks `encode` gives.
+
+        Raises `ConfigError` for a number there is not, and `StreamError` for more than a stream has begun with: set it
+        before streaming, or reset the streaming first.
+        """
+        count = self._checked(n)
+        state = self._streaming_state
+        if state is not None and state.encoder is not None and count > state.encoder.num_codebooks:
+            raise StreamError(
+                f"streaming began with {state.encoder.num_codebooks} codebooks, got {count}; reset it first"
+            )
+        self._num_codebooks = count
+
+    # Codes, latents, audio
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Audio (B, 1, L) to codes (B, K, T), int64.
+
+        While streaming, L must be a positive multiple of `frame_size`, and rows outside the execution mask give -1,
+        moshi's "no token".
+
+        Raises `AudioError` for a wrong shape, NaN or infinite samples, `StreamError` for a wrong length or batch.
+        """
+        pcm = audio_in(x, "x")
+        state = self._streaming_state
+        if state is None:
+            return tensor_out(self.codec.encode(pcm, self._num_codebooks, padding="moshi"), x.device)
+        self._check_rows(state, pcm.shape[0])
+        if pcm.shape[-1] == 0 or pcm.shape[-1] % self.frame_size:
+            raise StreamError(
+                f"a streaming input must be a positive multiple of {self.frame_size} samples, got {pcm.shape[-1]}"
+            )
+        if state.encoder is None:
+            state.encoder = self.codec.encoder_stream(state.batch_size, self._num_codebooks)
+        codes = state.encoder.push(pcm, active=state.exec_mask)
+        return tensor_out(codes[:, : self._num_codebooks], x.device)
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes (B, K, T) to audio (B, 1, T * frame_size), K from 1 to `total_codebooks`.
+
+        While streaming, the codes of rows outside the execution mask are not read and their audio is 0.
+
+        Raises `CodesError` for a wrong shape or a code outside the codebooks, `StreamError` for a wrong batch.
+        """
+        host = codes_in(codes, "codes")
+        state = self._streaming_state
+        if state is None:
+            return tensor_out(self.codec.decode(host), codes.device, self.dtype)
+        self._check_rows(state, host.shape[0])
+        if state.decoder is None:
+            state.decoder = self.codec.decoder_stream(state.batch_size)
+        return tensor_out(state.decoder.push(host, active=state.exec_mask), codes.device, self.dtype)
+
+    def encode_to_latent(self, x: torch.Tensor, quantize: bool = True) -> torch.Tensor:
+        """Audio (B, 1, L) to latents (B, D, T), after the quantizer or, with `quantize=False`, before it.
+
+        Raises what `encode` does, and `StreamError` for `quantize=False` while streaming.
+        """
+        if quantize:
+            return self.decode_latent(self.encode(x))
+        if self._streaming_state is not None:
+            raise StreamError("encode_to_latent(quantize=False) works on whole clips, got a call while streaming")
+        latents = self.codec.encode_latents(audio_in(x, "x"), padding="moshi")
+        return tensor_out(latents, x.device, self.dtype)
+
+    def decode_latent(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes (B, K, T) to the latents (B, D, T) they stand for. Raises `CodesError`."""
+        latents = self.codec.codes_to_latents(codes_in(codes, "codes"))
+        return tensor_out(latents, codes.device, self.dtype)
+
+    def forward(self, x: torch.Tensor) -> QuantizedResult:
+        """Encode and decode (B, 1, L). Raises what `encode` and `decode` do."""
+        codes = self.encode(x)
+        kilobits = self.codec.bits_per_second(self._num_codebooks) / 1000
+        return QuantizedResult(self.decode(codes)[..., : x.shape[-1]], codes, torch.tensor(kilobits).to(x))
+
+    # Streaming
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether calls continue the clips of the calls before."""
+        return self._streaming_state is not None
+
+    def streaming(self, batch_size: int) -> ExitStack:
+        """Stream `batch_size` clips in step, until the returned context is left.
+
+        Raises `StreamError` if it is streaming already.
+        """
+        if self._streaming_state is not None:
+            raise StreamError("it is streaming already; leave that context first")
+        rows = to_count(batch_size, "batch_size")
+        self._streaming_state = StreamingState(rows, np.ones(rows, np.bool_))
+        stack = ExitStack()
+        stack.callback(self._stop_streaming)
+        return stack
+
+    def streaming_forever(self, batch_size: int) -> None:
+        """Stream `batch_size` clips in step from now on."""
+        self.streaming(batch_size)
+
+    def reset_streaming(self, reset_mask: torch.Tensor | None = None) -> None:
+        """Begin new clips in the rows of `reset_mask` (bool (B,); all without one) and execute them again."""
+        state = self._streaming()
+        if reset_mask is None:
+            self._streaming_state = StreamingState(state.batch_size, np.ones(state.batch_size, np.bool_))
+            return
+        mask = self._mask(state, reset_mask, "reset_mask")
+        for stream in (state.encoder, state.decoder):
+            if stream is not None:
+                stream.reset(mask)
+        state.exec_mask = state.exec_mask | mask
+
+    def set_exec_mask(self, exec_mask: torch.Tensor) -> None:
+        """Choose the rows (bool (B,)) that later calls execute. The others stay as they are."""
+        state = self._streaming()
+        state.exec_mask = self._mask(state, exec_mask, "exec_mask")
+
+    def get_streaming_state(self) -> dict[str, Any]:
+        """The state of all rows, to be taken up again by `set_streaming_state`."""
+        return {"": self._streaming_state}
+
+    def set_streaming_state(self, state: dict[str, Any]) -> None:
+        """Go on with what `get_streaming_state` gave."""
+        if set(state) != {""} or not isinstance(state[""], StreamingState | None):
+            raise StreamError(f"expected what get_streaming_state gave, got entries {sorted(state)}")
+        self._streaming_state = state[""]
+
+    def _stop_streaming(self) -> None:
+        self._streaming_state = None
+
+    def _streaming(self) -> StreamingState:
+        if self._streaming_state is None:
+            raise StreamError("it is not streaming; call streaming() or streaming_forever() first")
+        return self._streaming_state
+
+    def _checked(self, num_codebooks: int) -> int:
+        least, most = self.codec.num_semantic_codebooks, self.codec.num_codebooks
+        count = to_count(num_codebooks, "num_codebooks", most)
+        if count < least:
+            raise ConfigError(f"num_codebooks must be in {least}..={most}, got {count}")
+        return count
+
+    @staticmethod
+    def _check_rows(state: StreamingState, rows: int) -> None:
+        if rows != state.batch_size:
+            raise StreamError(f"streaming began with a batch of {state.batch_size}, got a batch of {rows}")
+
+    @staticmethod
+    def _mask(state: StreamingState, mask: torch.Tensor, what: str) -> BoolArray:
+        if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
+            raise InputTypeError(f"{what} must be a bool tensor, got {getattr(mask, 'dtype', type(mask).__name__)}")
+        if mask.shape != (state.batch_size,):
+            raise StreamError(f"{what} must have shape ({state.batch_size},), got {tuple(mask.shape)}")
+        return mask.cpu().numpy().copy()

@@ -1,0 +1,64 @@
+"""Tokens of the models that speak Mimi: their streams, delays and frames, and files of codes.
+
+A language model sees Mimi's codes as rows of tokens beside its text, some of them late by a few steps, with special ids
+where there is no code yet. This package goes from codes to those rows and back, with NumPy alone:
+
+* `layouts`: what the rows of a model are; `config`: the same out of its `config.json`
+* `matrix`: whole sequences, delayed and undelayed; `hf_moshi`: Transformers' form of them
+* `duplex`: one step at a time, beside a running language model
+* `csm`: CSM's frames of 33 columns; `stt`: the silence that speech-to-text models want around a clip
+* `sentinels`: ids that are no codes, kept from the decoder
+* `packed` (`packed_writer`, `packed_reader`): a bit stream of codes for files and wires; `moshi_cpp`: the `.mimi`
+  files of moshi.cpp; `files`: all of them
+"""
+
+from .config import from_config
+from .csm import CSM_1B, CsmLayout
+from .duplex import Aligned, DuplexStream
+from .files import read_any, write_any
+from .layouts import (
+    HIBIKI_1B,
+    HIBIKI_2B,
+    MOSHI_7B,
+    PERSONAPLEX,
+    STT_1B,
+    STT_2_6B,
+    TTS_1_6B,
+    StreamLayout,
+)
+from .matrix import Rows, delay, end_of_input, merge_rows, split_rows, undelay
+from .packed import PackedHeader
+from .packed_reader import PackedReader, StreamingReader
+from .packed_writer import PackedWriter
+from .sentinels import mask_sentinels, refuse_sentinels, sentinel_names
+
+__all__ = [
+    "CSM_1B",
+    "HIBIKI_1B",
+    "HIBIKI_2B",
+    "MOSHI_7B",
+    "PERSONAPLEX",
+    "STT_1B",
+    "STT_2_6B",
+    "TTS_1_6B",
+    "Aligned",
+    "CsmLayout",
+    "DuplexStream",
+    "PackedHeader",
+    "PackedReader",
+    "PackedWriter",
+    "Rows",
+    "StreamLayout",
+    "StreamingReader",
+    "delay",
+    "end_of_input",
+    "from_config",
+    "mask_sentinels",
+    "merge_rows",
+    "read_any",
+    "refuse_sentinels",
+    "sentinel_names",
+    "split_rows",
+    "undelay",
+    "write_any",
+]

@@ -1,0 +1,182 @@
+"""A stream of codes at Mimi's real bit rate: 11 bits a code for codebooks of 2048, for files and wires.
+
+    magic    8 bytes  89 4D 43 53 0D 0A 1A 0A
+    size     u16      bytes of the description
+    text     JSON     version, model, revision, sample_rate, frame_rate, num_codebooks, codebook_size, num_samples
+    check    u32      CRC-32 of everything so far
+    blocks            64 frames each, and a last one of 0 to 63
+
+A block is its frames without gaps, each num_codebooks codes of ceil(log2(codebook_size)) bits, least significant bit
+first (a frame takes at least 8 bits); zero bits up to a whole byte; and the CRC-32 of the number of its first frame
+(u64) and these bytes. Numbers are little-endian. A stream ends after the block of fewer than 64 frames, so one that
+was cut off is told from a whole one; where a frame lies follows from its number. The checks cost 4 bytes in 5 seconds
+of `kyutai/mimi`.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import asdict, dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .._arrays import Int64Array
+from ..errors import ConfigError, LoadError
+from . import bits
+
+__all__ = ["MAGIC", "PackedHeader"]
+
+MAGIC = b"\x89MCS\r\n\x1a\n"
+VERSION = 1
+BLOCK_FRAMES = 64  # a multiple of 8: a full block of any width ends on a whole byte
+CHECK_BYTES = 4
+PREFIX_BYTES = len(MAGIC) + 2
+LARGEST_CODEBOOK = 1 << 32
+LARGEST_COUNT = 1 << 16
+
+
+BitArray: TypeAlias = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PackedHeader:
+    """What a stream says of itself. Checked when made: raises `ConfigError`."""
+
+    num_codebooks: int
+    codebook_size: int = 2048
+    frame_rate: float = 12.5
+    sample_rate: int = 24000
+    model: str = "kyutai/mimi"
+    """What the model was loaded by."""
+    revision: str | None = None
+    num_samples: int | None = None
+    """Samples of the clip, if known when the stream began; without it all frames are whole."""
+
+    def __post_init__(self) -> None:
+        limits = {"num_codebooks": LARGEST_COUNT, "codebook_size": LARGEST_CODEBOOK, "sample_rate": 1 << 32}
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= limit:
+                raise ConfigError(f"{name} must be an integer in 1..={limit}, got {value!r}")
+        if type(self.frame_rate) not in (int, float) or not 0 < self.frame_rate < float("inf"):
+            raise ConfigError(f"frame_rate must be a number above 0, got {self.frame_rate!r}")
+        if not isinstance(self.model, str) or not isinstance(self.revision, str | None):
+            raise ConfigError(f"model and revision must be strings, got {self.model!r} and {self.revision!r}")
+        if self.num_samples is not None and (type(self.num_samples) is not int or self.num_samples < 0):
+            raise ConfigError(f"num_samples must be an integer of at least 0, got {self.num_samples!r}")
+
+    @property
+    def bits_per_code(self) -> int:
+        """ceil(log2(codebook_size))."""
+        return bits.width_of(self.codebook_size)
+
+    @property
+    def frame_bits(self) -> int:
+        """Bits of a frame: 88 for 8 codebooks of 2048. At least 8, so that a number of bytes tells that of frames."""
+        return max(8, self.num_codebooks * self.bits_per_code)
+
+    @property
+    def bits_per_second(self) -> float:
+        """1100 for 8 codebooks of 2048 at 12.5 frames a second; checks come on top."""
+        return self.frame_bits * self.frame_rate
+
+    def to_bytes(self) -> bytes:
+        """The bytes before the blocks. Raises `ConfigError` if the description is too long."""
+        text = json.dumps({"version": VERSION, **asdict(self)}, separators=(",", ":")).encode()
+        if len(text) >= 1 << 16:
+            raise ConfigError(
+                f"the description must take less than {1 << 16} bytes, got {len(text)}: a shorter model name"
+            )
+        head = MAGIC + struct.pack("<H", len(text)) + text
+        return head + struct.pack("<I", zlib.crc32(head))
+
+    @staticmethod
+    def size(prefix: bytes) -> int:
+        """The bytes a header takes, from its first `PREFIX_BYTES`. Raises `LoadError` if they begin no stream."""
+        if not prefix.startswith(MAGIC[: len(prefix)]):
+            raise LoadError(f"not a packed code stream: it begins with {prefix[:8]!r}")
+        if len(prefix) < PREFIX_BYTES:
+            raise LoadError(f"truncated code stream: expected a header, found {len(prefix)} bytes")
+        return PREFIX_BYTES + int(struct.unpack_from("<H", prefix, len(MAGIC))[0]) + CHECK_BYTES
+
+    @classmethod
+    def from_bytes(cls, head: bytes) -> PackedHeader:
+        """Read `size` bytes. Raises `LoadError` where they are damaged or say what cannot be."""
+        wanted = cls.size(head[:PREFIX_BYTES])
+        if len(head) < wanted:
+            raise LoadError(f"truncated code stream: the header takes {wanted} bytes, found {len(head)}")
+        if zlib.crc32(head[: wanted - CHECK_BYTES]) != struct.unpack_from("<I", head, wanted - CHECK_BYTES)[0]:
+            raise LoadError("corrupt code stream: the header's check fails")
+        try:
+            fields = json.loads(head[PREFIX_BYTES : wanted - CHECK_BYTES])
+            version = fields.pop("version")
+            if version != VERSION:
+                raise LoadError(f"expected a packed code stream of version {VERSION}, found version {version!r}")
+            return cls(**fields)
+        except LoadError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise LoadError(f"corrupt code stream: bad header: {error!r}") from error
+
+
+class Geometry:
+    """Where things lie in the blocks of a stream."""
+
+    def __init__(self, header: PackedHeader) -> None:
+        self.frame_bits = header.frame_bits
+        self.block_bytes = self.frame_bytes(BLOCK_FRAMES) + CHECK_BYTES
+
+    def frame_bytes(self, frames: int) -> int:
+        """Bytes that frames at the beginning of a block take."""
+        return -(-frames * self.frame_bits // 8)
+
+    def last_block_frames(self, size: int) -> int | None:
+        """Frames of a last block of `size` bytes; None if no number of frames takes that many."""
+        frames = (size - CHECK_BYTES) * 8 // self.frame_bits if size >= CHECK_BYTES else -1
+        fits = 0 <= frames < BLOCK_FRAMES and self.frame_bytes(frames) + CHECK_BYTES == size
+        return frames if fits else None
+
+    def certain_frames(self, size: int) -> int:
+        """Frames that the first `size` bytes of a block hold whatever follows: any more could be its check."""
+        if size <= CHECK_BYTES:
+            return 0
+        # the fewest frames that, with the check, take that many bytes; the last of them may not be complete
+        frames = min(BLOCK_FRAMES, (size - CHECK_BYTES - 1) * 8 // self.frame_bits + 1)
+        return frames if self.frame_bytes(frames) <= size else frames - 1
+
+
+def encode_frames(header: PackedHeader, frames: Int64Array) -> BitArray:
+    """Frames (n, K) as the (n * frame_bits,) bits they take, each a byte of 0 or 1."""
+    flags = bits.pack(frames.reshape(-1), header.bits_per_code).reshape(len(frames), -1)
+    return np.pad(flags, ((0, 0), (0, header.frame_bits - flags.shape[1]))).reshape(-1)
+
+
+def decode_frames(header: PackedHeader, data: bytes, first: int, frames: int) -> Int64Array:
+    """The frames (frames, K) at the beginning of a block. Raises `LoadError` for what is no code."""
+    flags = np.unpackbits(np.frombuffer(data, np.uint8), count=frames * header.frame_bits, bitorder="little")
+    used = flags.reshape(frames, header.frame_bits)[:, : header.num_codebooks * header.bits_per_code]
+    codes = bits.unpack(used.reshape(-1), header.bits_per_code).reshape(frames, header.num_codebooks)
+    if codes.size and codes.max() >= header.codebook_size:
+        raise LoadError(
+            f"corrupt code stream: codes are below {header.codebook_size}, found {codes.max()} in frames "
+            f"{first}..{first + frames}"
+        )
+    return codes
+
+
+def begin_check(first: int) -> int:
+    """The running CRC-32 of a block that begins with frame `first`."""
+    return zlib.crc32(struct.pack("<Q", first))
+
+
+def decode_block(header: PackedHeader, data: bytes, first: int, frames: int) -> Int64Array:
+    """The frames (frames, K) of a block with its check at the end of `data`. Raises `LoadError` if it is damaged."""
+    held, check = data[:-CHECK_BYTES], data[-CHECK_BYTES:]
+    if struct.pack("<I", zlib.crc32(held, begin_check(first))) != check:
+        stop = first + frames
+        raise LoadError(f"corrupt or truncated code stream: the check of frames {first}..{stop} fails")
+    return decode_frames(header, held, first, frames)

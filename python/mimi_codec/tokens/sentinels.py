@@ -1,0 +1,86 @@
+"""Ids that stand among codes but are none, and how they are kept from the decoder: refused by name, or masked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from .._arrays import ArrayInput, BoolArray, Int64Array, to_codes
+from ..errors import CodesError, ConfigError
+
+__all__ = ["mask_sentinels", "refuse_sentinels", "sentinel_names"]
+
+Policy = Literal["refuse", "mask"]
+
+ZERO = -1
+UNGENERATED = -2
+UNGENERATED_U32 = 2**32 - 1
+
+
+def sentinel_names(card: int = 2048) -> dict[int, str]:
+    """The known ids that are no codes of a codebook of `card`, with what they mean."""
+    return {
+        ZERO: "zero: embeds to nothing, never sampled",
+        UNGENERATED: "ungenerated",
+        UNGENERATED_U32: "ungenerated in Rust",
+        card: "initial, padding or end of input; unused by CSM",
+        card + 1: "unused by CSM",
+        card + 2: "padding of CSM",
+    }
+
+
+def refuse_sentinels(codes: ArrayInput, card: int = 2048) -> Int64Array:
+    """Codes (K, T) or (B, K, T) as int64 if they all are codes.
+
+    Raises `CodesError` that names the sentinel and where it is, or says what is outside of `0..card`.
+    """
+    rows, batched = to_codes(codes)
+    outside = _outside(rows, card)
+    if outside.any():
+        item, row, frame = (int(index) for index in np.argwhere(outside)[0])
+        code = int(rows[item, row, frame])
+        where = f"codebook {row} of frame {frame}" + (f" of row {item}" if batched else "")
+        raise CodesError(f"not for the decoder: {code} ({sentinel_names(card)[code]}) at {where}")
+    return rows if batched else rows[0]
+
+
+def mask_sentinels(codes: ArrayInput, card: int = 2048, fill: int = 0) -> tuple[Int64Array, BoolArray]:
+    """Codes (K, T) or (B, K, T) with each sentinel replaced by the code `fill`, and which frames had none: (T,) or (B,
+    T).
+
+    A frame that had one decodes to something, but not to what the model meant; drop it, or silence its audio.
+    Raises `CodesError` for what is outside of `0..card` and no sentinel.
+    """
+    if not 0 <= fill < card:
+        raise ConfigError(f"fill must be a code in 0..{card}, got {fill}")
+    rows, batched = to_codes(codes)
+    outside = _outside(rows, card)
+    masked: Int64Array = np.where(outside, np.int64(fill), rows)
+    valid: BoolArray = np.logical_not(np.any(outside, axis=1))
+    return (masked, valid) if batched else (masked[0], valid[0])
+
+
+def check_policy(policy: str) -> None:
+    """Raise `ConfigError` for a choice that is neither of the two."""
+    if policy not in ("refuse", "mask"):
+        raise ConfigError(f"sentinels must be 'refuse' or 'mask', got {policy!r}")
+
+
+def apply_policy(codes: Int64Array, card: int, policy: Policy) -> tuple[Int64Array, BoolArray]:
+    """Codes (B, K, T) that the decoder takes, and which frames are as the model meant them: (B, T)."""
+    check_policy(policy)
+    if policy == "refuse":
+        codes = refuse_sentinels(codes, card)
+        return codes, np.ones((codes.shape[0], codes.shape[2]), np.bool_)
+    return mask_sentinels(codes, card)
+
+
+def _outside(rows: Int64Array, card: int) -> BoolArray:
+    """Where the sentinels are in (B, K, T); anything else that is no code is an error."""
+    outside = (rows < 0) | (rows >= card)
+    found = rows[outside]
+    unknown = found[~np.isin(found, list(sentinel_names(card)))]
+    if unknown.size:
+        raise CodesError(f"codes must be in 0..{card}, got {int(unknown[0])}")
+    return outside

@@ -1,0 +1,32 @@
+"""Mimi for Transformers: stands where a `transformers.MimiModel` stands, alone or inside Moshi, CSM and Kyutai's STT.
+
+from mimi_codec.transformers import attach
+
+attach(model)  # a loaded Moshi, CSM or KyutaiSpeechToText model: its codec is now this one
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .attach import attach
+    from .caches import StreamCache
+    from .model import MimiModel
+
+__all__ = ["MimiModel", "StreamCache", "attach"]
+
+MODULES = {"MimiModel": "model", "StreamCache": "caches", "attach": "attach"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import PyTorch and Transformers only with the first use of a public name."""
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

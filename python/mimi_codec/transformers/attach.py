@@ -1,0 +1,74 @@
+"""Put this codec under a loaded Transformers model."""
+
+from __future__ import annotations
+
+import os
+
+from torch import nn
+from transformers import MimiConfig
+
+from ..errors import ConfigError, InputTypeError
+from ..model import Mimi
+from .model import InvalidCodes, MimiModel
+
+# Where the models keep their codec: Moshi; CSM and KyutaiSpeechToText.
+ATTRIBUTES = ("audio_encoder", "codec_model")
+
+
+def attach(
+    model: nn.Module,
+    codec: Mimi | str | os.PathLike[str] | None = None,
+    *,
+    threads: int | None = None,
+    invalid_codes: InvalidCodes | None = None,
+) -> MimiModel:
+    """Replace the Mimi inside `model` (Moshi, CSM, KyutaiSpeechToText) and return what took its place.
+
+    Args:
+        model: a loaded model; it is changed.
+        codec: where the weights come from: None for those in `model` itself, the name or path of a checkpoint (of the
+            codec, or of a model that holds it), or a loaded `Mimi`, which many models can share.
+        threads: threads one call may use; None takes `MIMI_NUM_THREADS`, or 1. Not for a loaded `Mimi`.
+        invalid_codes: see `MimiModel`. CSM's head can produce ids outside the codebooks, so there the default is
+            "end"; elsewhere it is "raise".
+
+    Raises:
+        InputTypeError: `model` holds no Mimi.
+        ConfigError: `codec` is another Mimi than the one `model` was made for.
+        LoadError, WeightsError: the weights cannot be loaded.
+    """
+    attribute = next((name for name in ATTRIBUTES if hasattr(model, name)), None)
+    if attribute is None:
+        raise InputTypeError(
+            f"expected a model with {' or '.join(ATTRIBUTES)}, such as Moshi, CSM or KyutaiSpeechToText, "
+            f"got {type(model).__name__}"
+        )
+    original = getattr(model, attribute)
+    config = original.config
+    if not isinstance(config, MimiConfig):
+        raise InputTypeError(f"the {attribute} of this {type(model).__name__} is no Mimi but {type(original).__name__}")
+    if invalid_codes is None:
+        invalid_codes = "end" if getattr(model.config, "model_type", "") == "csm" else "raise"
+    if codec is None:
+        ours = MimiModel.from_state_dict(original.state_dict(), config, threads=threads, invalid_codes=invalid_codes)
+    else:
+        loaded = codec if isinstance(codec, Mimi) else Mimi.from_pretrained(codec, threads=threads)
+        _check_same(loaded, config)
+        ours = MimiModel(loaded, config, invalid_codes=invalid_codes)
+    if getattr(original, "generation_config", None) is not None:
+        ours.generation_config = original.generation_config
+    ours.to(original.device, original.dtype)
+    ours.train(original.training)
+    setattr(model, attribute, ours)
+    return ours
+
+
+def _check_same(codec: Mimi, config: MimiConfig) -> None:
+    for name, expected, got in (
+        ("codebooks", config.num_quantizers, codec.num_codebooks),
+        ("entries a codebook", config.codebook_size, codec.codebook_size),
+        ("samples a frame", config.frame_size, codec.frame_size),
+        ("samples a second", config.sampling_rate, codec.sample_rate),
+    ):
+        if expected != got:
+            raise ConfigError(f"the model was made for a codec of {expected} {name}, got one of {got}")

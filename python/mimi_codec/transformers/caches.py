@@ -1,0 +1,76 @@
+"""Transformers' caches as the places where our streams live.
+
+Transformers hands a codec two objects per stream, a padding cache and a key/value cache, and never looks into them.
+Here one `EncoderStream` or `DecoderStream` is the whole state, and every cache object of a clip refers to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+from transformers import DynamicCache
+
+from ..errors import StreamError
+from ..streams import DecoderStream, EncoderStream
+
+ATTRIBUTE = "mimi_codec_stream"
+
+Stream = TypeVar("Stream", EncoderStream, DecoderStream)
+
+
+class StreamCache(DynamicCache):
+    """Returned where Transformers returns a key/value cache: refers to the stream and holds no tensors."""
+
+    def __init__(self, positions_per_frame: int) -> None:
+        super().__init__()
+        self.positions_per_frame = positions_per_frame
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Positions of the codec's transformer seen so far, of the row that is furthest."""
+        stream = getattr(self, ATTRIBUTE, None)
+        return 0 if stream is None else max(stream.frames) * self.positions_per_frame
+
+    def reset(self) -> None:
+        """Begin a new clip."""
+        stream = getattr(self, ATTRIBUTE, None)
+        if stream is not None:
+            stream.reset()
+
+    def _refuse(self, *arguments: Any, **options: Any) -> NoReturn:
+        raise StreamError("a codec stream cannot be cropped, and its rows neither repeated nor reordered")
+
+    # Beam search would call these; without tensors to work on they would silently do nothing.
+    crop = reorder_cache = batch_repeat_interleave = batch_select_indices = _refuse
+
+
+def take_stream(kind: type[Stream], batch_size: int, create: Callable[[], Stream], *caches: Any) -> Stream:
+    """The stream that `caches` refer to, or a new one that all of them then refer to. None is no cache.
+
+    Raises `StreamError` where they refer to two, or hold the state of another codec, or are for other rows.
+    """
+    given = [cache for cache in caches if cache is not None]
+    streams = [getattr(cache, ATTRIBUTE) for cache in given if hasattr(cache, ATTRIBUTE)]
+    if not streams:
+        for cache in given:
+            _check_unused(cache)
+        stream = create()
+    else:
+        stream = streams[0]
+        if any(other is not stream for other in streams):
+            raise StreamError("the caches given belong to different streams; pass those returned by the same call")
+    if not isinstance(stream, kind):
+        raise StreamError(f"expected the cache of an {kind.__name__}, got that of an {type(stream).__name__}")
+    if stream.batch_size != batch_size:
+        raise StreamError(f"the cache is for a batch of {stream.batch_size}, got a batch of {batch_size}")
+    for cache in given:
+        setattr(cache, ATTRIBUTE, stream)
+    return stream
+
+
+def _check_unused(cache: Any) -> None:
+    """Refuse a cache in which Transformers' own Mimi has already put tensors."""
+    padding = getattr(cache, "padding_cache", ())
+    positions = cache.get_seq_length() if hasattr(cache, "get_seq_length") else 0
+    if any(tensor is not None for tensor in padding) or positions:
+        raise StreamError(f"this {type(cache).__name__} holds the state of another codec; begin with a new one")

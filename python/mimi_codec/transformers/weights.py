@@ -1,0 +1,47 @@
+"""Weights between PyTorch's memory and the files the codec is loaded from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import MimiConfig
+
+from .._torch import ScratchDirectory
+from ..errors import WeightsError
+from ..hub import CONFIG, WEIGHTS
+from ..model import Mimi
+
+
+def load_state(
+    state: Mapping[str, torch.Tensor], config: MimiConfig, threads: int | None
+) -> tuple[Mimi, ScratchDirectory]:
+    """A codec of these tensors, and the directory of its files, which `Mimi.save` and pickling read again."""
+    for name, tensor in state.items():
+        if tensor.is_meta:
+            raise WeightsError(
+                f"{name} has no data (it is on the meta device, or offloaded); pass the name or path of the checkpoint"
+            )
+    files = ScratchDirectory()
+    tensors = {name: _on_disk(tensor) for name, tensor in state.items()}
+    save_file(tensors, files.path / WEIGHTS, metadata={"format": "pt"})
+    (files.path / CONFIG).write_text(config.to_json_string(use_diff=False))
+    return Mimi.from_pretrained(files.path, threads=threads), files
+
+
+def read_state(codec: Mimi) -> dict[str, torch.Tensor]:
+    """The tensors of a codec under the names of its files. Raises `LoadError` where those are gone."""
+    files = ScratchDirectory()
+    try:
+        codec.save(files.path)
+        return load_file(files.path / WEIGHTS)
+    finally:
+        files.remove()
+
+
+def _on_disk(tensor: Any) -> torch.Tensor:
+    """float32 holds every value of the smaller float types."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
