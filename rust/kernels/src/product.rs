@@ -122,7 +122,8 @@ impl<P: Stores> Kernel for Stored<'_, P> {
             let mut from = 0;
             while from < depth {
                 let in_run = from % runs.length;
-                let to = from + block.min(runs.length - in_run);
+                // Blocks end where groups do: a group's sum is the same however many rows share it.
+                let to = ((from / block + 1) * block).min(from - in_run + runs.length);
                 let slab = Slab { panel, from, to, offset: from / runs.length * runs.stride + in_run };
                 let mut row = range.start;
                 while row < range.end {

@@ -12,11 +12,13 @@ pub(crate) struct Builder<'a> {
     backend: &'a Backend,
     /// What the layers made so far remember.
     pub(crate) layout: StateLayout,
+    /// The weights of the layer at hand: fresh memory for each would cost as much as reading it.
+    weight: Vec<f32>,
 }
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(checkpoint: &'a Checkpoint, backend: &'a Backend) -> Self {
-        Self { checkpoint, backend, layout: StateLayout::default() }
+        Self { checkpoint, backend, layout: StateLayout::default(), weight: Vec::new() }
     }
 
     pub(crate) fn backend(&self) -> &'a Backend {
@@ -33,9 +35,10 @@ impl<'a> Builder<'a> {
 
     /// The convolution `{name}.conv`.
     pub(crate) fn conv(&mut self, name: &str, shape: ConvShape, bias: bool) -> Result<Conv> {
-        let weight = self.checkpoint.read(&format!("{name}.conv.weight"))?;
+        self.weight.clear();
+        self.checkpoint.read_into(&format!("{name}.conv.weight"), &mut self.weight)?;
         let bias = bias.then(|| self.checkpoint.read(&format!("{name}.conv.bias"))).transpose()?;
-        Conv::new(self.backend, &mut self.layout, shape, &weight, bias.as_deref())
+        Conv::new(self.backend, &mut self.layout, shape, &self.weight, bias.as_deref())
     }
 
     /// The transposed convolution `{name}.conv`.
@@ -45,39 +48,40 @@ impl<'a> Builder<'a> {
         shape: ConvTransposeShape,
         bias: bool,
     ) -> Result<ConvTranspose> {
-        let weight = self.checkpoint.read(&format!("{name}.conv.weight"))?;
+        self.weight.clear();
+        self.checkpoint.read_into(&format!("{name}.conv.weight"), &mut self.weight)?;
         let bias = bias.then(|| self.checkpoint.read(&format!("{name}.conv.bias"))).transpose()?;
-        ConvTranspose::new(self.backend, &mut self.layout, shape, &weight, bias.as_deref())
+        ConvTranspose::new(self.backend, &mut self.layout, shape, &self.weight, bias.as_deref())
     }
 
     /// The layers `names`, which share their input, as one; with `scale` the outputs are multiplied, channel by channel.
     pub(crate) fn linear(
-        &self,
+        &mut self,
         names: &[String],
         c_in: usize,
         bias: bool,
         scale: Option<&[f32]>,
         activation: Option<Activation>,
     ) -> Result<Linear> {
-        let read = |field: &str| -> Result<Vec<f32>> {
-            let mut all = Vec::new();
-            for name in names {
-                all.extend(self.checkpoint.read(&format!("{name}.{field}"))?);
-            }
-            Ok(all)
+        let read = |field: &str, values: &mut Vec<f32>| {
+            names.iter().try_for_each(|name| self.checkpoint.read_into(&format!("{name}.{field}"), values))
         };
-        let mut weight = read("weight")?;
-        let mut bias = bias.then(|| read("bias")).transpose()?;
+        self.weight.clear();
+        read("weight", &mut self.weight)?;
+        let mut biases = Vec::new();
+        if bias {
+            read("bias", &mut biases)?;
+        }
         if let Some(scale) = scale {
-            for (row, &scale) in weight.chunks_exact_mut(c_in).zip(scale) {
+            for (row, &scale) in self.weight.chunks_exact_mut(c_in).zip(scale) {
                 row.iter_mut().for_each(|weight| *weight *= scale);
             }
-            for (bias, &scale) in bias.iter_mut().flatten().zip(scale) {
+            for (bias, &scale) in biases.iter_mut().zip(scale) {
                 *bias *= scale;
             }
         }
-        let c_out = weight.len() / c_in;
-        Linear::new(self.backend, (c_in, c_out), &weight, bias.as_deref(), activation)
+        let shape = (c_in, self.weight.len() / c_in);
+        Linear::new(self.backend, shape, &self.weight, bias.then_some(&biases), activation)
     }
 
     /// The layer norm `name`.

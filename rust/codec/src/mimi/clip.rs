@@ -20,9 +20,9 @@ pub enum Padding {
     Moshi,
 }
 
-/// Frames that go through the model together. More frames share a reading of the weights, until what they produce in
-/// the first layers, half a megabyte each, no longer fits the cache.
-pub(crate) const BLOCK_FRAMES: usize = 12;
+/// Frames that go through the model together. They share a reading of the weights of the slow layers, which then costs
+/// little beside the work itself; a call can be stopped between blocks.
+pub(crate) const BLOCK_FRAMES: usize = 32;
 
 impl Mimi {
     /// The first `codebooks` codes of each frame of a clip of samples.

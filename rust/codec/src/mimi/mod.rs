@@ -86,7 +86,7 @@ impl Mimi {
             let encoder = scope.spawn(|| options.parts.encoder().then(|| Encoder::load(builder())).transpose());
             let decoder = scope.spawn(|| options.parts.decoder().then(|| Decoder::load(builder())).transpose());
             // Codes are searched in float32 in any case.
-            let quantizer = Quantizer::load(&Builder::new(&checkpoint, &exact), options.parts, codebooks);
+            let quantizer = Quantizer::load(Builder::new(&checkpoint, &exact), options.parts, codebooks);
             (join(encoder), join(decoder), quantizer)
         });
         Ok(Self {

@@ -25,11 +25,11 @@ struct Residual {
 
 impl Quantizer {
     /// The first `count` codebooks.
-    pub(crate) fn load(builder: &Builder<'_>, parts: Parts, count: usize) -> Result<Self> {
+    pub(crate) fn load(mut builder: Builder<'_>, parts: Parts, count: usize) -> Result<Self> {
         let semantic = count.min(builder.config().num_semantic_quantizers);
         Ok(Self {
-            semantic: Residual::load(builder, parts, true, semantic)?,
-            acoustic: Residual::load(builder, parts, false, count - semantic)?,
+            semantic: Residual::load(&mut builder, parts, true, semantic)?,
+            acoustic: Residual::load(&mut builder, parts, false, count - semantic)?,
             backend: builder.backend().clone(),
         })
     }
@@ -73,20 +73,18 @@ impl Quantizer {
 }
 
 impl Residual {
-    fn load(builder: &Builder<'_>, parts: Parts, semantic: bool, count: usize) -> Result<Self> {
+    fn load(builder: &mut Builder<'_>, parts: Parts, semantic: bool, count: usize) -> Result<Self> {
         let config = builder.config();
         let kind = if semantic { "semantic" } else { "acoustic" };
-        let projection = |field: &str, c_in: usize, wanted: bool| {
+        let mut projection = |field: &str, c_in: usize, wanted: bool| {
             let name = format!("quantizer.{kind}_residual_vector_quantizer.{field}");
             let wanted = wanted && count > 0 && config.has_quantizer_projection();
             wanted.then(|| builder.linear(&[name], c_in, false, None, None)).transpose()
         };
+        let input = projection("input_proj", config.hidden_size, parts.encoder())?;
+        let output = projection("output_proj", config.vector_quantization_hidden_dimension, parts.decoder())?;
         let books = (0..count).map(|index| builder.checkpoint().read_codebook(semantic, index));
-        Ok(Self {
-            input: projection("input_proj", config.hidden_size, parts.encoder())?,
-            output: projection("output_proj", config.vector_quantization_hidden_dimension, parts.decoder())?,
-            codebooks: Codebooks::new(builder.backend(), config.codebook_dim, books)?,
-        })
+        Ok(Self { input, output, codebooks: Codebooks::new(builder.backend(), config.codebook_dim, books)? })
     }
 
     fn encode(&self, latents: &Tensor, count: usize) -> Result<Vec<u32>> {

@@ -39,7 +39,8 @@ impl Transformer {
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         for index in 0..config.num_hidden_layers {
             let name = format!("{name}.layers.{index}");
-            let scale = |field: &str| builder.checkpoint().read(&format!("{name}.{field}.scale"));
+            let checkpoint = builder.checkpoint();
+            let scale = |field: &str| checkpoint.read(&format!("{name}.{field}.scale"));
             let (attention_scale, mlp_scale) = (scale("self_attn_layer_scale")?, scale("mlp_layer_scale")?);
             let projections = ["q_proj", "k_proj", "v_proj"].map(|field| format!("{name}.self_attn.{field}"));
             let one = |field: &str| [format!("{name}.{field}")];

@@ -12,6 +12,7 @@ mod conv_transpose;
 mod dense;
 
 use candle_core::{Device, Tensor};
+use mimi_kernels::Precision;
 
 use super::Backend;
 use crate::Result;
@@ -53,7 +54,7 @@ struct Made<T> {
 
 /// The composition, then the kernels on one thread and on two.
 fn backends() -> [(&'static str, Backend); 3] {
-    let kernels = Backend::kernels;
+    let kernels = |threads| Backend::kernels(threads, Precision::Float32);
     [("composed", Backend::Composed(Device::Cpu)), ("one thread", kernels(1)), ("two threads", kernels(2))]
 }
 

@@ -96,10 +96,15 @@ impl TensorFiles {
         Ok(self.find(name)?.map(|(_, entry)| entry))
     }
 
-    /// The bytes of some rows (of the first axis) of a tensor, or of all of it.
+    /// Appends some rows (of the first axis) of a tensor, or all of it, to `values`, as they are stored.
     ///
     /// The caller has compared the tensor's shape with the one that it expects.
-    pub(super) fn read<T: bytemuck::Pod>(&self, name: &str, rows: Option<&Range<usize>>) -> Result<Vec<T>> {
+    pub(super) fn read<T: bytemuck::Pod>(
+        &self,
+        name: &str,
+        rows: Option<&Range<usize>>,
+        values: &mut Vec<T>,
+    ) -> Result<()> {
         let Some((file, entry)) = self.find(name)? else {
             return Err(Error::MissingTensor { name: name.into(), expected: Vec::new() });
         };
@@ -113,12 +118,13 @@ impl TensorFiles {
         let length = usize::try_from(range.end.saturating_sub(range.start))
             .map_err(|_| Error::file(&file.path, format!("tensor `{name}` does not fit in memory")))?;
         // What is stored is a whole number of values: the header says so, and is checked when a file is opened.
-        let mut values = vec![T::zeroed(); length / size_of::<T>()];
+        let old = values.len();
+        values.resize(old + length / size_of::<T>(), T::zeroed());
         let at = file.data_start + entry.bytes.start + range.start;
-        file.file.read_at(bytemuck::cast_slice_mut(&mut values), at).map_err(|error| {
+        file.file.read_at(bytemuck::cast_slice_mut(&mut values[old..]), at).map_err(|error| {
             Error::file(&file.path, format!("expected the {length} bytes of tensor `{name}`, got an error: {error}"))
         })?;
-        Ok(values)
+        Ok(())
     }
 
     fn find(&self, name: &str) -> Result<Option<(&TensorFile, &Entry)>> {

@@ -169,15 +169,26 @@ impl Checkpoint {
     /// [`Error::MissingTensor`], [`Error::TensorShape`], [`Error::TensorDtype`]; [`Error::TensorValue`] for NaN and
     /// infinity; [`Error::File`] if the file cannot be read.
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
+        let mut values = Vec::new();
+        self.read_into(name, &mut values)?;
+        Ok(values)
+    }
+
+    /// [`Checkpoint::read`], appended to `values`: who reads many tensors keeps one buffer.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::read`].
+    pub fn read_into(&self, name: &str, values: &mut Vec<f32>) -> Result<()> {
         let (spec, location, dtype) = self.stored(name)?;
-        let values = if dtype == Dtype::F32 && !location.deinterleave && cfg!(target_endian = "little") {
-            self.files.read(&location.name, location.rows.as_ref())?
+        let old = values.len();
+        if dtype == Dtype::F32 && !location.deinterleave && cfg!(target_endian = "little") {
+            self.files.read(&location.name, location.rows.as_ref(), values)?;
         } else {
-            to_f32(dtype, &self.bytes(spec, location)?)
-        };
-        match values.iter().position(|value| !value.is_finite()) {
-            Some(index) => Err(Error::TensorValue { name: location.name.clone(), index, value: values[index] }),
-            None => Ok(values),
+            values.extend(to_f32(dtype, &self.bytes(spec, location)?));
+        }
+        match values[old..].iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(Error::TensorValue { name: location.name.clone(), index: at, value: values[old + at] }),
+            None => Ok(()),
         }
     }
 
@@ -225,7 +236,8 @@ impl Checkpoint {
 
     /// A tensor's bytes, as stored but for rows in canonical order.
     fn bytes(&self, spec: &TensorSpec, location: &Location) -> Result<Vec<u8>> {
-        let bytes = self.files.read(&location.name, location.rows.as_ref())?;
+        let mut bytes = Vec::new();
+        self.files.read(&location.name, location.rows.as_ref(), &mut bytes)?;
         if !location.deinterleave {
             return Ok(bytes);
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::ops::{Activation, Conv, ConvShape, Edge};
 
 fn shape((c_in, c_out): (usize, usize), (kernel, stride, dilation): (usize, usize, usize), edge: Edge) -> ConvShape {
-    ConvShape { c_in, c_out, kernel, stride, dilation, edge, activation: None }
+    ConvShape { c_in, c_out, kernel, stride, dilation, edge, slow: false, activation: None }
 }
 
 /// What a convolution gives for a whole clip `(steps, c_in)`, by its definition.

@@ -4,7 +4,7 @@ use super::*;
 use crate::ops::{Activation, ConvTranspose, ConvTransposeShape};
 
 fn shape(c_in: usize, c_out: usize, stride: usize, groups: usize) -> ConvTransposeShape {
-    ConvTransposeShape { c_in, c_out, stride, groups, activation: None }
+    ConvTransposeShape { c_in, c_out, stride, groups, slow: false, activation: None }
 }
 
 /// What a transposed convolution gives for a whole clip `(steps, c_in)`, by its definition: each input adds its kernel
