@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 
 use mimi_codec::config::MimiConfig;
 use mimi_codec::weights::expected_tensors;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+
+pub(crate) use crate::temp_dir::TempDir;
 
 /// Shape and values.
 pub(crate) type Tensor = (Vec<usize>, Vec<f32>);
@@ -149,33 +150,6 @@ fn to_bytes(values: &[f32], dtype: Dtype) -> Vec<u8> {
         Dtype::F16 => values.iter().flat_map(|&value| half::f16::from_f32(value).to_le_bytes()).collect(),
         Dtype::F64 => values.iter().flat_map(|&value| f64::from(value).to_le_bytes()).collect(),
         _ => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-    }
-}
-
-/// A directory of its own, removed in the end.
-pub(crate) struct TempDir(PathBuf);
-
-impl TempDir {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("mimi-codec-weights-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -6,3 +6,5 @@ mod errors;
 mod fixture;
 mod layouts;
 mod save;
+#[path = "../temp_dir/mod.rs"]
+mod temp_dir;

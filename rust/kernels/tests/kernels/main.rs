@@ -3,6 +3,7 @@
 
 mod attention;
 mod code_search;
+mod precision;
 mod product;
 mod random;
 mod rows;

@@ -1,6 +1,6 @@
 //! The product and its epilogue.
 
-use mimi_kernels::{Activation, Epilogue, PackedMatrix, Rows, Threads, elu, product, simd::Level};
+use mimi_kernels::{Activation, Epilogue, PackedMatrix, Precision, Rows, Threads, elu, product, simd::Level};
 
 use crate::random::Random;
 use crate::{ROUNDING, bits};
@@ -23,8 +23,12 @@ impl Weights {
     }
 
     pub(crate) fn packed(&self, level: Level) -> PackedMatrix {
+        self.packed_as(level, Precision::Float32, Some(&self.bias))
+    }
+
+    pub(crate) fn packed_as(&self, level: Level, precision: Precision, bias: Option<&[f32]>) -> PackedMatrix {
         let at = |k, n| self.values[k * self.columns + n];
-        PackedMatrix::new(level, (self.depth, self.columns), Some(&self.bias), at)
+        PackedMatrix::new(level, precision, (self.depth, self.columns), bias, at)
     }
 
     /// `bias + row . weights`, and the same of the magnitudes.
@@ -36,7 +40,7 @@ impl Weights {
 }
 
 /// The product of a contiguous left matrix, on one thread.
-fn multiply(weights: &PackedMatrix, x: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
+pub(crate) fn multiply(weights: &PackedMatrix, x: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
     let mut out = vec![f32::NAN; x.len() / weights.depth() * weights.columns()];
     let rows = Rows::contiguous(x, weights.depth());
     product(&rows, (weights.depth(), 0), weights, epilogue, &mut out, &Threads::new(1));
@@ -108,6 +112,8 @@ fn a_row_is_the_same_alone_and_among_others() {
     }
 }
 
+type Definition = fn(f64) -> f64;
+
 /// `erf(u)` by its Taylor series; for the small `u` of these tests.
 fn erf(u: f64) -> f64 {
     let (mut term, mut sum) = (u, u);
@@ -124,7 +130,7 @@ fn activations() {
     let count = xs.len();
     let one = Weights { depth: 1, columns: count, values: xs.clone(), bias: vec![0.0; count] };
     let residual = vec![0.25; count];
-    let definitions: [(Activation, fn(f64) -> f64); 3] = [
+    let definitions: [(Activation, Definition); 3] = [
         (Activation::Elu, |x| if x > 0.0 { x } else { x.exp_m1() }),
         (Activation::GeluErf, |x| 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))),
         (Activation::GeluTanh, |x| {
@@ -166,7 +172,7 @@ fn packed_sizes() {
             assert!((least..=most).contains(&packed.bytes()), "{level:?}: {} bytes", packed.bytes());
 
             // The rows of the identity give the weights back.
-            let no_bias = PackedMatrix::new(level, (depth, columns), None, |k, n| weights.values[k * columns + n]);
+            let no_bias = weights.packed_as(level, Precision::Float32, None);
             let identity: Vec<f32> = (0..depth * depth).map(|i| f32::from(i / depth == i % depth)).collect();
             assert_eq!(multiply(&no_bias, &identity, Epilogue::default()), weights.values, "{level:?}");
         }

@@ -1,0 +1,178 @@
+//! Calls that fail: the error says why, and the stream is as it was.
+
+use mimi_codec::{Codes, DecoderStream, EncoderStream, Error, Latents, LoadOptions, Mimi, Padding, Parts};
+
+use crate::fixture::*;
+
+/// Calls that must fail, each with the error's kind and words of its message.
+macro_rules! fails {
+    ($stream:ident, $($call:expr => $kind:ident, $words:expr;)*) => {
+        let before = $stream.save().unwrap();
+        $(
+            match $call {
+                Err(Error::$kind(message)) => assert!(message.contains($words), "{message:?} without {:?}", $words),
+                Err(other) => panic!("expected {} with {:?}, got {other:?}", stringify!($kind), $words),
+                Ok(_) => panic!("expected {} with {:?}", stringify!($kind), $words),
+            }
+            assert!($stream.save().unwrap() == before, "changed by {}", stringify!($call));
+        )*
+    };
+}
+
+#[test]
+fn encoder_stream() {
+    for config in tiny_configs() {
+        let model = tiny(&config);
+        let frame = config.frame_size();
+        let clip = Random::new(30).clip(20 * frame + 1);
+        let mut stream = EncoderStream::new(&model, 3, 2).unwrap();
+        let cut = 5 * frame + 2;
+        let first = stream.push(&[Some(&clip[..cut]), Some(&clip[..3 * frame]), None], GO_ON).unwrap();
+        stream.flush(Some(&[false, false, true])).unwrap();
+
+        let mut bad = clip.clone();
+        bad[20 * frame] = f32::NAN;
+        let mut infinite = clip.clone();
+        infinite[7] = f32::NEG_INFINITY;
+        fails!(stream,
+            stream.push(&[Some(&clip), Some(&bad), None], GO_ON) => Audio, &format!("NaN at sample {}", 20 * frame);
+            stream.push(&[None, Some(&infinite), None], GO_ON) => Audio, "-inf at sample 7";
+            stream.push(&[Some(&clip), None], GO_ON) => Stream, "input for 3 sessions, got 2";
+            stream.push(&[], GO_ON) => Stream, "got 0";
+            stream.push(&[Some(&clip), None, Some(&clip)], GO_ON) => Stream, "session 2 after its flush";
+            stream.push(&[None, None, Some(&[])], GO_ON) => Stream, "reset";
+            stream.flush(None) => Stream, "session 2 after its flush";
+            stream.flush(Some(&[true, false, true])) => Stream, "session 2";
+            stream.flush(Some(&[true])) => Stream, "a mask of 3 sessions, got 1";
+            stream.reset(Some(&[true; 4])) => Stream, "a mask of 3 sessions, got 4";
+            stream.load(b"") => Stream, "saved state";
+        );
+        // And calls that do nothing.
+        let before = stream.save().unwrap();
+        stream.push(&[None, None, None], GO_ON).unwrap();
+        stream.push(&[Some(&[]), None, None], GO_ON).unwrap();
+        stream.flush(Some(&[false; 3])).unwrap();
+        stream.reset(Some(&[false; 3])).unwrap();
+        assert!(stream.save().unwrap() == before);
+
+        let second = stream.push(&[Some(&clip[cut..]), None, None], GO_ON).unwrap();
+        let last = stream.flush(Some(&[true, false, false])).unwrap();
+        let codes = [&first[0].data[..], &second[0].data, &last[0].data].concat();
+        assert_eq!(codes, model.encode(&clip, 2, Padding::Transformers, GO_ON).unwrap().data);
+    }
+}
+
+#[test]
+fn decoder_stream() {
+    for config in tiny_configs() {
+        let model = tiny(&config);
+        let (random, all) = (&mut Random::new(31), model.num_codebooks());
+        let codes = random.codes(&model, 2, 20);
+        let with = |at: usize, code| {
+            let mut data = codes.data.clone();
+            data[at] = code;
+            Some(Codes { codebooks: 2, data })
+        };
+        let (entries, good) = (config.codebook_size as u32, || Some(codes.clone()));
+        let mut stream = DecoderStream::new(&model, 2).unwrap();
+        stream.push(&[Some(frames(&codes, 0..3)), None], GO_ON).unwrap();
+        fails!(stream,
+            stream.push(&[good(), with(31, entries)], GO_ON) => Codes, "in codebook 1, frame 15";
+            stream.push(&[with(0, u32::MAX), None], GO_ON) => Codes, "got 4294967295 in codebook 0, frame 0";
+            stream.push(&[good(), Some(Codes { codebooks: 2, data: vec![0; 3] })], GO_ON) => Codes, "got 3 codes";
+            stream.push(&[good(), Some(Codes { codebooks: 0, data: vec![] })], GO_ON) => Codes, "got 0";
+            stream.push(&[good(), Some(random.codes(&model, all, 1)).map(|codes| Codes { codebooks: all + 1, ..codes })],
+                GO_ON) => Codes, &format!("got {}", all + 1);
+            stream.push(&[good()], GO_ON) => Stream, "input for 2 sessions, got 1";
+            stream.reset(Some(&[])) => Stream, "a mask of 2 sessions, got 0";
+            stream.load(&[1, 2, 3]) => Stream, "saved state";
+        );
+        let rest = stream.push(&[Some(frames(&codes, 3..20)), None], GO_ON).unwrap();
+        let whole = model.decode(&codes, GO_ON).unwrap();
+        assert_eq!(bits(&rest[0]), bits(&whole[3 * config.frame_size()..]));
+        assert!(rest[1].is_empty());
+    }
+}
+
+/// The message of an error of one kind.
+macro_rules! message {
+    ($kind:ident, $call:expr) => {
+        match $call {
+            Err(Error::$kind(message)) => message,
+            Err(other) => panic!("expected {}, got {other:?}", stringify!($kind)),
+            Ok(_) => panic!("expected {}", stringify!($kind)),
+        }
+    };
+}
+
+#[test]
+fn whole_clips() {
+    let config = &tiny_configs()[0];
+    let model = tiny(config);
+    let (clip, all) = (Random::new(32).clip(100), model.num_codebooks());
+    let nan = [0.0, f32::NAN];
+    assert!(message!(Audio, model.encode(&nan, 1, Padding::Moshi, GO_ON)).contains("NaN at sample 1"));
+    assert!(message!(Audio, model.encode_latents(&nan, Padding::Transformers, GO_ON)).contains("sample 1"));
+    for count in [0, all + 1] {
+        let words = format!("expected 1 to {all} codebooks (those loaded), got {count}");
+        assert_eq!(message!(Codes, model.encode(&clip, count, Padding::Moshi, GO_ON)), words);
+        assert_eq!(message!(Codes, model.latents_to_codes(&Latents { dim: 16, data: vec![0.0; 16] }, count)), words);
+        assert_eq!(message!(Codes, EncoderStream::new(&model, 1, count)), words);
+        let codes = Codes { codebooks: count, data: vec![0; count] };
+        assert_eq!(message!(Codes, model.decode(&codes, GO_ON)), words);
+        assert_eq!(message!(Codes, model.codes_to_latents(&codes)), words);
+    }
+    let latents = |dim: usize, data: &[f32]| Latents { dim, data: data.to_vec() };
+    for wrong in [latents(15, &[0.0; 15]), latents(16, &[0.0; 17]), latents(16, &[f32::NAN; 16])] {
+        message!(Latents, model.decode_latents(&wrong, GO_ON));
+        message!(Latents, model.latents_to_codes(&wrong, 1));
+    }
+    message!(Stream, EncoderStream::new(&model, 0, 1));
+    message!(Stream, DecoderStream::new(&model, 0));
+
+    // Nothing is a clip, too.
+    assert_eq!(model.encode(&[], 3, Padding::Moshi, GO_ON).unwrap(), Codes { codebooks: 3, data: vec![] });
+    assert!(model.decode(&Codes { codebooks: 3, data: vec![] }, GO_ON).unwrap().is_empty());
+    assert_eq!(model.encode_latents(&[], Padding::Transformers, GO_ON).unwrap(), latents(16, &[]));
+    assert!(model.decode_latents(&latents(16, &[]), GO_ON).unwrap().is_empty());
+    assert_eq!(model.latents_to_codes(&latents(16, &[]), 2).unwrap().frames(), 0);
+    assert_eq!(model.codes_to_latents(&Codes { codebooks: 1, data: vec![] }).unwrap(), latents(16, &[]));
+}
+
+#[test]
+fn halves_of_a_codec() {
+    let directory = checkpoint(&tiny_configs()[0]);
+    let load = |parts| {
+        Mimi::load(directory.path(), &LoadOptions { parts, num_codebooks: Some(3), ..Default::default() }).unwrap()
+    };
+    let (both, encoder, decoder) = (load(Parts::Both), load(Parts::Encoder), load(Parts::Decoder));
+    assert_eq!((encoder.has_encoder(), encoder.has_decoder(), encoder.num_codebooks()), (true, false, 3));
+    assert_eq!((decoder.has_encoder(), decoder.has_decoder(), decoder.num_codebooks()), (false, true, 3));
+    assert!(encoder.weight_bytes() < both.weight_bytes() && decoder.weight_bytes() < both.weight_bytes());
+
+    let clip = Random::new(33).clip(333);
+    let codes = both.encode(&clip, 3, Padding::Transformers, GO_ON).unwrap();
+    assert_eq!(encoder.encode(&clip, 3, Padding::Transformers, GO_ON).unwrap(), codes);
+    assert_eq!(bits(&decoder.decode(&codes, GO_ON).unwrap()), bits(&both.decode(&codes, GO_ON).unwrap()));
+
+    message!(Stream, encoder.decode(&codes, GO_ON));
+    message!(Stream, encoder.codes_to_latents(&codes));
+    message!(Stream, DecoderStream::new(&encoder, 1));
+    message!(Stream, decoder.encode(&clip, 3, Padding::Transformers, GO_ON));
+    message!(Stream, decoder.latents_to_codes(&Latents { dim: 16, data: vec![0.0; 16] }, 1));
+    assert!(message!(Stream, EncoderStream::new(&decoder, 1, 1)).contains("parts=\"decoder\""));
+}
+
+#[test]
+fn options_that_are_not_supported() {
+    let directory = checkpoint(&tiny_configs()[2]);
+    let load = |options| Mimi::load(directory.path(), &options);
+    let error = load(LoadOptions { dtype: "int3".into(), ..Default::default() });
+    assert!(matches!(error, Err(Error::Config { field, .. }) if field == "dtype"));
+    assert!(message!(Device, load(LoadOptions { device: "abacus".into(), ..Default::default() })).contains("abacus"));
+    let error = load(LoadOptions { dtype: "int8".into(), device: "cpu-candle".into(), ..Default::default() });
+    assert!(matches!(error, Err(Error::Config { field, .. }) if field == "dtype"));
+    for count in [0, 3] {
+        assert!(load(LoadOptions { num_codebooks: Some(count), ..Default::default() }).is_err(), "{count} codebooks");
+    }
+}

@@ -1,0 +1,13 @@
+//! The codec through its public interface: the kernels against plain candle operations, and streams against whole clips.
+
+#![allow(clippy::unwrap_used)]
+
+mod backends;
+mod batches;
+mod chunks;
+mod failures;
+mod fixture;
+mod interruptions;
+mod saved;
+#[path = "../temp_dir/mod.rs"]
+mod temp_dir;

@@ -1,0 +1,186 @@
+//! Streams saved as bytes and taken up again.
+
+use mimi_codec::{Codes, DecoderStream, EncoderStream, Error, Mimi, Padding};
+use safetensors::SafeTensors;
+
+use crate::fixture::*;
+
+/// An encoder stream of two sessions in the middle of a frame, the second of them flushed.
+fn encoder(model: &Mimi) -> EncoderStream {
+    let frame = model.config().frame_size();
+    let mut stream = EncoderStream::new(model, 2, 2).unwrap();
+    let clip = Random::new(20).clip(7 * frame + 3);
+    stream.push(&[Some(&clip), Some(&clip[..2 * frame + 1])], GO_ON).unwrap();
+    stream.flush(Some(&[false, true])).unwrap();
+    stream
+}
+
+fn decoder(model: &Mimi) -> DecoderStream {
+    let mut stream = DecoderStream::new(model, 2).unwrap();
+    let codes = Random::new(21).codes(model, 2, 9);
+    stream.push(&[Some(codes.clone()), Some(frames(&codes, 3..4))], GO_ON).unwrap();
+    stream
+}
+
+#[test]
+fn a_loaded_stream_goes_on_where_the_saved_one_was() {
+    for config in tiny_configs() {
+        let model = tiny(&config);
+        let frame = config.frame_size();
+        let clip = Random::new(22).clip(30 * frame + 2);
+        let whole = model.encode(&clip, 2, Padding::Transformers, GO_ON).unwrap();
+        for cut in [0, 1, frame, 7 * frame + 3, 30 * frame] {
+            let mut first = EncoderStream::new(&model, 1, 2).unwrap();
+            let mut codes = first.push(&[Some(&clip[..cut])], GO_ON).unwrap().remove(0);
+            let state = first.save().unwrap();
+            let mut second = EncoderStream::new(&model, 1, 2).unwrap();
+            // What it did before does not matter.
+            second.push(&[Some(&clip[..5 * frame])], GO_ON).unwrap();
+            second.flush(None).unwrap();
+            second.load(&state).unwrap();
+            assert!(second.save().unwrap() == state);
+            assert_eq!((second.frames(), second.pending()), (first.frames(), first.pending()));
+            codes.data.extend(second.push(&[Some(&clip[cut..])], GO_ON).unwrap().remove(0).data);
+            codes.data.extend(second.flush(None).unwrap().remove(0).data);
+            assert_eq!(codes, whole);
+        }
+
+        let pcm = model.decode(&whole, GO_ON).unwrap();
+        for cut in [0, 1, 12, 25] {
+            let mut first = DecoderStream::new(&model, 1).unwrap();
+            first.push(&[Some(frames(&whole, 0..cut))], GO_ON).unwrap();
+            let state = first.save().unwrap();
+            let mut second = DecoderStream::new(&model, 1).unwrap();
+            second.load(&state).unwrap();
+            assert!(second.save().unwrap() == state);
+            assert_eq!(second.frames(), [cut as u64]);
+            let rest = second.push(&[Some(frames(&whole, cut..whole.frames()))], GO_ON).unwrap().remove(0);
+            assert_eq!(bits(&rest), bits(&pcm[cut * frame..]));
+        }
+    }
+}
+
+#[test]
+fn an_ended_session_is_ended_when_loaded() {
+    let model = tiny(&tiny_configs()[0]);
+    let mut stream = EncoderStream::new(&model, 2, 2).unwrap();
+    stream.load(&encoder(&model).save().unwrap()).unwrap();
+    assert!(stream.push(&[Some(&[0.0]), None], GO_ON).is_ok());
+    assert!(matches!(stream.push(&[None, Some(&[0.0])], GO_ON), Err(Error::Stream(_))));
+}
+
+/// A call that must be refused with words, and leave the stream as it was.
+fn refused(stream: &mut EncoderStream, state: &[u8], words: &str) {
+    let before = stream.save().unwrap();
+    match stream.load(state) {
+        Err(Error::Stream(message)) => assert!(message.contains(words), "expected {words:?} in {message:?}"),
+        other => panic!("expected a stream error with {words:?}, got {other:?}"),
+    }
+    assert!(stream.save().unwrap() == before);
+}
+
+#[test]
+fn states_of_other_streams() {
+    let configs = tiny_configs();
+    let directory = checkpoint(&configs[0]);
+    let model = load(directory.path(), "cpu", 1);
+    let mut stream = encoder(&model);
+    let state =
+        |model: &Mimi, sessions, codebooks| EncoderStream::new(model, sessions, codebooks).unwrap().save().unwrap();
+    refused(&mut stream, &decoder(&model).save().unwrap(), "codebooks \"any\" where \"2\" belongs");
+    refused(&mut stream, &state(&model, 2, 3), "codebooks \"3\" where \"2\" belongs");
+    refused(&mut stream, &state(&model, 3, 2), "[3]");
+    refused(&mut stream, &state(&tiny(&configs[1]), 2, 2), "another configuration");
+    refused(&mut stream, &state(&load(directory.path(), "cpu-candle", 1), 2, 2), "device");
+    let saved = encoder(&model).save().unwrap();
+    assert!(matches!(decoder(&model).load(&saved), Err(Error::Stream(_))));
+}
+
+#[test]
+fn every_truncation() {
+    let model = tiny(&tiny_configs()[0]);
+    let (mut encoder, mut decoder) = (encoder(&model), decoder(&model));
+    let (encoder_state, decoder_state) = (encoder.save().unwrap(), decoder.save().unwrap());
+    for length in 0..encoder_state.len() {
+        assert!(matches!(encoder.load(&encoder_state[..length]), Err(Error::Stream(_))), "{length} bytes");
+    }
+    for length in 0..decoder_state.len() {
+        assert!(matches!(decoder.load(&decoder_state[..length]), Err(Error::Stream(_))), "{length} bytes");
+    }
+    refused(&mut encoder, &[&encoder_state[..], &[0]].concat(), "");
+    assert!(encoder.save().unwrap() == encoder_state && decoder.save().unwrap() == decoder_state);
+}
+
+#[test]
+fn flipped_bits_never_panic() {
+    let model = tiny(&tiny_configs()[0]);
+    let state = encoder(&model).save().unwrap();
+    let header = 8 + u64::from_le_bytes(state[..8].try_into().unwrap()) as usize;
+    let random = &mut Random::new(23);
+    let places: Vec<usize> =
+        (0..header).chain((0..1500).map(|_| header + random.below(state.len() - header))).collect();
+    let mut errors = 0;
+    for &at in &places {
+        let mut damaged = state.clone();
+        damaged[at] ^= 1 << random.below(8);
+        let mut stream = EncoderStream::new(&model, 2, 2).unwrap();
+        match stream.load(&damaged) {
+            Ok(()) => {
+                // A value that could have been: it goes on with that.
+                let clip = random.clip(2 * model.config().frame_size());
+                let _ = stream.push(&[Some(&clip), None], GO_ON);
+                let _ = stream.flush(Some(&[true, false]));
+            }
+            Err(Error::Stream(_)) => errors += 1,
+            Err(error) => panic!("expected a stream error, got {error}"),
+        }
+    }
+    assert!(errors > header / 2, "of {} flips {errors} were noticed", places.len());
+}
+
+/// A saved state with other values in place of the last of a tensor's.
+fn with_bytes(state: &[u8], name: &str, bytes: &[u8]) -> Vec<u8> {
+    let (header, metadata) = SafeTensors::read_metadata(state).unwrap();
+    let end = 8 + header + metadata.info(name).unwrap().data_offsets.1;
+    let mut changed = state.to_vec();
+    changed[end - bytes.len()..end].copy_from_slice(bytes);
+    changed
+}
+
+#[test]
+fn values_that_cannot_be() {
+    let model = tiny(&tiny_configs()[0]);
+    let mut stream = encoder(&model);
+    let state = stream.save().unwrap();
+    for value in [f32::NAN, f32::INFINITY] {
+        for name in ["slot.0", "slot.3", "pending"] {
+            refused(&mut stream, &with_bytes(&state, name, &value.to_le_bytes()), "not finite");
+        }
+    }
+    for name in ["positions", "frames", "ended", "pending_samples"] {
+        refused(&mut stream, &with_bytes(&state, name, &(-1_i64).to_le_bytes()), name);
+    }
+    for samples in [1, model.config().frame_size() as i64, i64::MAX] {
+        refused(&mut stream, &with_bytes(&state, "pending_samples", &samples.to_le_bytes()), "pending");
+    }
+    let fewer = with_bytes(&state, "pending_samples", &[2_i64.to_le_bytes(), 0_i64.to_le_bytes()].concat());
+    refused(&mut stream, &fewer, "pending");
+    refused(&mut stream, &with_bytes(&state, "ended", &2_i64.to_le_bytes()), "ended");
+    stream.load(&state).unwrap();
+}
+
+#[test]
+fn years_in_a_stream() {
+    // The position is only a number: a stream goes on after more steps than will ever be.
+    let model = tiny(&tiny_configs()[0]);
+    let state = encoder(&model).save().unwrap();
+    for position in [1_i64 << 31, 1 << 33, 1 << 53, i64::MAX] {
+        let mut stream = EncoderStream::new(&model, 2, 2).unwrap();
+        stream
+            .load(&with_bytes(&state, "positions", &[position.to_le_bytes(), position.to_le_bytes()].concat()))
+            .unwrap();
+        let clip = Random::new(24).clip(40 * model.config().frame_size());
+        let codes: Vec<Codes> = stream.push(&[Some(&clip), None], GO_ON).unwrap();
+        assert_eq!(codes[0].frames(), 40);
+    }
+}
