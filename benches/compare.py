@@ -82,10 +82,10 @@ def clip(seconds: float) -> np.ndarray:
 def work(args: argparse.Namespace) -> None:
     """Loads, codes one frame, then answers a line of JSON for each line of JSON."""
     peer = PEERS[args.worker](args.weights, args.codebooks, args.threads)
-    pcm = clip(max(args.seconds))
     peer.restart()
-    peer.encode_frame(pcm[:FRAME])
+    peer.encode_frame(np.zeros(FRAME, np.float32))
     answer({})
+    pcm = clip(max(args.seconds))
     for line in sys.stdin:
         task = json.loads(line)
         answer(TASKS[task["do"]](peer, pcm, task))

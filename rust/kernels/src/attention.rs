@@ -1,8 +1,8 @@
 //! Causal attention over a bounded window, with the keys and values of the window in a ring.
 //!
-//! Cost and memory are linear in length; positions have no limit. The ring keeps keys transposed (a row per head and
-//! channel, a column per position) so that scores and sums are both plain runs of multiply-adds, and each sum is taken
-//! from the oldest position to the newest wherever the ring begins.
+//! Cost and memory are linear in length; positions have no limit. The ring of a head is read in the order in which it
+//! lies: keys in tiles of 64 positions, channel by channel, so that scores are plain runs of multiply-adds; values position
+//! by position. Each sum is taken from the oldest position to the newest wherever the ring begins.
 
 use crate::simd::{Kernel, Level, MAX_LANES, Simd};
 
@@ -22,15 +22,13 @@ pub struct Attention {
 /// Positions that enter the ring before their queries are answered.
 const BLOCK: usize = 16;
 
-impl Attention {
-    /// Positions the ring holds: the window before the first query of a block, and the block.
-    fn capacity(&self) -> usize {
-        self.window - 1 + BLOCK
-    }
+/// Positions in a tile of keys.
+const TILE: usize = 64;
 
-    /// Floats from one row of keys to the next: a vector may read past the last position.
-    fn key_stride(&self) -> usize {
-        self.capacity().next_multiple_of(MAX_LANES) + MAX_LANES
+impl Attention {
+    /// Positions the ring holds: at least the window before the first query of a block, and the block.
+    fn capacity(&self) -> usize {
+        (self.window - 1 + BLOCK).next_multiple_of(TILE)
     }
 
     fn kv_width(&self) -> usize {
@@ -44,7 +42,8 @@ impl Attention {
 
 /// Floats of cache that one session needs.
 pub fn cache_len(shape: &Attention) -> usize {
-    shape.kv_width() * (shape.key_stride() + shape.capacity()) + MAX_LANES
+    // The last value is read by whole vectors.
+    2 * shape.kv_width() * shape.capacity() + MAX_LANES
 }
 
 /// Attends from each step of `qkv` `(steps, (heads + 2 kv_heads) * head_dim)` to the window before it, writing
@@ -70,7 +69,7 @@ pub fn attend(
     assert_eq!(qkv.len(), steps * shape.step_width(), "attention: steps");
     assert_eq!(out.len(), steps * shape.heads * shape.head_dim, "attention: output");
     assert_eq!(cache.len(), cache_len(shape), "attention: cache");
-    let (keys, values) = cache.split_at_mut(shape.kv_width() * shape.key_stride());
+    let (keys, values) = cache.split_at_mut(shape.kv_width() * shape.capacity());
     level.run(Attend { shape, position, rotary, qkv, keys, values, out });
 }
 
@@ -145,13 +144,15 @@ impl Attend<'_> {
         let (cosines, sines) = rotary.split_at(dim / 2);
         for (head, key) in keys.chunks_exact(dim).enumerate() {
             let (low, high) = key.split_at(dim / 2);
+            let column = (head * shape.capacity() + slot / TILE * TILE) * dim + slot % TILE;
             for i in 0..dim / 2 {
-                let row = (head * dim + i) * shape.key_stride() + slot;
-                self.keys[row] = low[i] * cosines[i] - high[i] * sines[i];
-                self.keys[row + dim / 2 * shape.key_stride()] = high[i] * cosines[i] + low[i] * sines[i];
+                self.keys[column + i * TILE] = low[i] * cosines[i] - high[i] * sines[i];
+                self.keys[column + (i + dim / 2) * TILE] = high[i] * cosines[i] + low[i] * sines[i];
             }
         }
-        self.values[slot * width..][..width].copy_from_slice(values);
+        for (head, value) in values.chunks_exact(dim).enumerate() {
+            self.values[(head * shape.capacity() + slot) * dim..][..dim].copy_from_slice(value);
+        }
     }
 
     fn slot(&self, position: u64) -> usize {
@@ -170,25 +171,20 @@ impl Attend<'_> {
     /// `scores[j] = query . key[j]` over the window; what is left of the last vector is filled with -infinity.
     #[inline(always)]
     fn score<S: Simd>(&self, s: S, kv_head: usize, window: &Window, query: &[f32], scores: &mut [f32]) {
-        let stride = self.shape.key_stride();
-        let keys = &self.keys[kv_head * self.shape.head_dim * stride..][..self.shape.head_dim * stride];
+        let head_len = self.shape.capacity() * self.shape.head_dim;
+        let head = &self.keys[kv_head * head_len..][..head_len];
+        let mut tile_scores = [0.0; TILE];
         let mut done = 0;
         for run in [&window.older, &window.newer] {
-            let mut from = 0;
-            while from < run.len() {
-                let vectors = if run.len() - from > 3 * S::LANES { 4 } else { 1 };
-                let to = &mut scores[done + from..];
-                // SAFETY: a row of keys goes on for a vector after the last slot, and four vectors begin within the run.
-                unsafe {
-                    if vectors == 4 {
-                        dots::<S, 4>(s, &keys[run.start + from..], stride, query, to);
-                    } else {
-                        dots::<S, 1>(s, &keys[run.start + from..], stride, query, to);
-                    }
-                }
-                from += vectors * S::LANES;
+            let mut slot = run.start;
+            while slot < run.end {
+                let tile = slot / TILE;
+                dots(s, &head[tile * TILE * query.len()..][..TILE * query.len()], query, &mut tile_scores);
+                let end = run.end.min((tile + 1) * TILE);
+                scores[done..done + end - slot].copy_from_slice(&tile_scores[slot - tile * TILE..end - tile * TILE]);
+                done += end - slot;
+                slot = end;
             }
-            done += run.len();
         }
         scores[done..done.next_multiple_of(S::LANES)].fill(f32::NEG_INFINITY);
     }
@@ -201,19 +197,19 @@ impl Attend<'_> {
         while channel < dim {
             let left = dim - channel;
             let out = &mut self.out[out + channel..][..left];
-            let first = kv_head * dim + channel;
-            let run = Mix { values: self.values, width: self.shape.kv_width(), first, window, weights, scale };
-            // SAFETY: the values go on for a vector after the last row.
+            let values = &self.values[kv_head * self.shape.capacity() * dim + channel..];
+            let mix = Mix { values, dim, window, weights, scale };
+            // SAFETY: the values go on for a vector after the last of them, and four vectors are within a value.
             channel +=
-                unsafe { if left > 3 * S::LANES { run.vectors::<S, 4>(s, out) } else { run.vectors::<S, 1>(s, out) } };
+                unsafe { if left > 3 * S::LANES { mix.vectors::<S, 4>(s, out) } else { mix.vectors::<S, 1>(s, out) } };
         }
     }
 }
 
+/// The values of a head, from some channel on, and the weights to mix them with.
 struct Mix<'a> {
     values: &'a [f32],
-    width: usize,
-    first: usize,
+    dim: usize,
     window: &'a Window,
     weights: &'a [f32],
     scale: f32,
@@ -223,7 +219,7 @@ impl Mix<'_> {
     /// Mixes `N` vectors of channels, and returns how many channels that is.
     ///
     /// # Safety
-    /// `values` can be read for `N` vectors from channel `first` of each row of the window.
+    /// `values` can be read for `N` vectors at each slot of the window.
     #[inline(always)]
     unsafe fn vectors<S: Simd, const N: usize>(&self, s: S, out: &mut [f32]) -> usize {
         let mut sums = [s.splat(0.0); N];
@@ -233,8 +229,7 @@ impl Mix<'_> {
                 let weight = s.splat(weight);
                 for (v, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: the caller's promise.
-                    let value =
-                        unsafe { s.load(self.values.as_ptr().add(slot * self.width + self.first + v * S::LANES)) };
+                    let value = unsafe { s.load(self.values.as_ptr().add(slot * self.dim + v * S::LANES)) };
                     *sum = s.mul_add(weight, value, *sum);
                 }
             }
@@ -246,23 +241,24 @@ impl Mix<'_> {
     }
 }
 
-/// `out[j] = query . keys[.., j]` for `N` vectors of positions.
-///
-/// # Safety
-/// Each of `query.len()` rows of `keys`, `stride` apart, can be read for `N` vectors.
+/// `out[j] = query . keys[.., j]` for a tile of keys `(query.len(), TILE)`.
 #[inline(always)]
-unsafe fn dots<S: Simd, const N: usize>(s: S, keys: &[f32], stride: usize, query: &[f32], out: &mut [f32]) {
-    let mut sums = [s.splat(0.0); N];
-    for (row, &q) in query.iter().enumerate() {
-        let q = s.splat(q);
-        for (v, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            let key = unsafe { s.load(keys.as_ptr().add(row * stride + v * S::LANES)) };
-            *sum = s.mul_add(q, key, *sum);
+fn dots<S: Simd>(s: S, keys: &[f32], query: &[f32], out: &mut [f32; TILE]) {
+    const VECTORS: usize = 4;
+    for part in (0..TILE).step_by(VECTORS * S::LANES) {
+        let mut sums = [s.splat(0.0); VECTORS];
+        for (row, &q) in keys.chunks_exact(TILE).zip(query) {
+            let q = s.splat(q);
+            for (v, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: `TILE` is a multiple of four vectors of any level.
+                let key = unsafe { s.load(row.as_ptr().add(part + v * S::LANES)) };
+                *sum = s.mul_add(q, key, *sum);
+            }
         }
-    }
-    for (sum, out) in sums.into_iter().zip(out.chunks_mut(S::LANES)) {
-        s.store_partial(out, sum);
+        for (v, sum) in sums.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { s.store(out.as_mut_ptr().add(part + v * S::LANES), sum) };
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl PackedMatrix {
                 });
                 let value = |k: usize, n: usize| {
                     let scale = scales[((n / width) * depth.div_ceil(GROUP) + k / GROUP) * width + n % width];
-                    if scale > 0.0 { (weight(k, n) / scale).round_ties_even() as i8 } else { 0 }
+                    if scale > 0.0 { round(weight(k, n) / scale) as i8 } else { 0 }
                 };
                 Panels::Int8(pack(shape, value), scales)
             }
@@ -132,4 +132,11 @@ fn pack<T: Number>((depth, columns, width): (usize, usize, usize), value: impl F
 fn to_bfloat16(value: f32) -> u16 {
     let bits = value.to_bits();
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+/// To the nearest whole number, ties to even, for small values: a call of the C library for each weight takes longer than
+/// all the rest of packing it.
+fn round(value: f32) -> f32 {
+    const SHIFT: f32 = 12_582_912.0; // 1.5 * 2^23
+    value + SHIFT - SHIFT
 }

@@ -51,7 +51,10 @@ pub fn product(
     threads: &Threads,
 ) {
     let (depth, columns) = (weights.depth, weights.columns);
-    assert!(run_length > 0 && depth > 0 && depth.is_multiple_of(run_length), "runs of {run_length} do not make up {depth}");
+    assert!(
+        run_length > 0 && depth > 0 && depth.is_multiple_of(run_length),
+        "runs of {run_length} do not make up {depth}"
+    );
     assert!((depth / run_length - 1) * run_stride + run_length <= rows.span, "runs reach over the row's end");
     assert_eq!(out.len(), rows.len() * columns, "output of {} x {columns}", rows.len());
     if let Some(residual) = epilogue.residual {
