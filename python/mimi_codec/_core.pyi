@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["DecoderStream", "EncoderStream", "Mimi", "__version__", "build_info"]
 __version__: str
 
 def build_info() -> dict[str, str]:
