@@ -11,7 +11,8 @@ pub enum Precision {
     Float32,
     /// The upper half of a float32, rounded to even.
     Bfloat16,
-    /// Whole numbers from -127 to 127, with a float32 scale for each column of each [`GROUP`] of depths.
+    /// Whole numbers from -127 to 127, with a float32 scale for each column of each 128 depths. Rows may hold values up to
+    /// 1e27: sums are taken 2^24 times before they are scaled.
     Int8,
 }
 
@@ -30,12 +31,18 @@ pub struct PackedMatrix {
     pub(crate) bias: Vec<f32>,
 }
 
+/// Small numbers lie so that the lanes of a wide load hold one of each of several vectors, to be shifted apart.
 pub(crate) enum Panels {
     Float32(Buffer<f32>),
+    /// Row by row, lane by lane: the two vectors' numbers.
     Bfloat16(Buffer<u16>),
-    /// The scales lie as the weights do, a row of a panel for each group.
+    /// Two rows at a time, lane by lane: the two vectors' numbers of the first row, then of the second; an odd depth has a
+    /// row of zeros more. The scales, of numbers taken [`INT8_UNIT`] times, are a panel with a row for each group.
     Int8(Buffer<i8>, Buffer<f32>),
 }
+
+/// What 1 is when a byte is shifted to the top of a 32 bit number.
+pub(crate) const INT8_UNIT: f32 = 16_777_216.0; // 2^24
 
 impl PackedMatrix {
     /// Packs the matrix whose element at `(k, n)` is `weight(k, n)`, with a bias per column or none.
@@ -51,20 +58,28 @@ impl PackedMatrix {
         if let Some(bias) = bias {
             padded[..columns].copy_from_slice(bias);
         }
-        let shape = (depth, columns, width);
+        let lanes = level.lanes();
         let panels = match precision {
-            Precision::Float32 => Panels::Float32(pack(shape, weight)),
-            Precision::Bfloat16 => Panels::Bfloat16(pack(shape, |k, n| to_bfloat16(weight(k, n)))),
+            Precision::Float32 => Panels::Float32(pack((depth, columns, width), |k, c| k * width + c, weight)),
+            Precision::Bfloat16 => {
+                let pair = |k, c| k * width + c % lanes * 2 + c / lanes;
+                Panels::Bfloat16(pack((depth, columns, width), pair, |k, n| to_bfloat16(weight(k, n))))
+            }
             Precision::Int8 => {
-                let scales = pack((depth.div_ceil(GROUP), columns, width), |group, n| {
+                let groups = depth.div_ceil(GROUP);
+                let plain = |group, c| group * width + c;
+                let scales = pack((groups, columns, width), plain, |group, n| {
                     let depths = group * GROUP..depth.min((group + 1) * GROUP);
                     depths.map(|k| weight(k, n).abs()).fold(0.0, f32::max) / 127.0
                 });
-                let value = |k: usize, n: usize| {
-                    let scale = scales[((n / width) * depth.div_ceil(GROUP) + k / GROUP) * width + n % width];
-                    if scale > 0.0 { round(weight(k, n) / scale) as i8 } else { 0 }
-                };
-                Panels::Int8(pack(shape, value), scales)
+                let quad = |k, c| k / 2 * 2 * width + c % lanes * 4 + k % 2 * 2 + c / lanes;
+                let values = pack((depth.next_multiple_of(2), columns, width), quad, |k, n| {
+                    let scale = scales[(n / width * groups + k / GROUP) * width + n % width];
+                    if k < depth && scale > 0.0 { round(weight(k, n) / scale) as i8 } else { 0 }
+                });
+                let mut scales = scales;
+                scales.iter_mut().for_each(|scale| *scale /= INT8_UNIT);
+                Panels::Int8(values, scales)
             }
         };
         Self { level, depth, columns, panels, bias: padded }
@@ -111,17 +126,22 @@ fn panel_width(level: Level) -> usize {
     VECTORS_PER_PANEL * level.lanes()
 }
 
-/// Panels of `width` columns of the matrix whose element at `(k, n)` is `value(k, n)`.
-fn pack<T: Number>((depth, columns, width): (usize, usize, usize), value: impl Fn(usize, usize) -> T) -> Buffer<T> {
+/// Panels of `width` columns of the matrix whose element at `(k, n)` is `value(k, n)`, that of column `c` of a panel at
+/// `place(k, c)`.
+fn pack<T: Number>(
+    (depth, columns, width): (usize, usize, usize),
+    place: impl Fn(usize, usize) -> usize,
+    value: impl Fn(usize, usize) -> T,
+) -> Buffer<T> {
     /// Column by column inside a stripe of depths: both the source rows and the stripe stay in the cache.
     const STRIPE: usize = 16;
     let mut packed = Buffer::zeros(columns.div_ceil(width) * depth * width);
     for (panel, data) in packed.chunks_exact_mut((depth * width).max(1)).enumerate() {
         let first = panel * width;
-        for (stripe, rows) in data.chunks_mut(STRIPE * width).enumerate() {
+        for stripe in (0..depth).step_by(STRIPE) {
             for column in 0..width.min(columns - first) {
-                for (k, row) in rows.chunks_exact_mut(width).enumerate() {
-                    row[column] = value(stripe * STRIPE + k, first + column);
+                for k in stripe..depth.min(stripe + STRIPE) {
+                    data[place(k, column)] = value(k, first + column);
                 }
             }
         }

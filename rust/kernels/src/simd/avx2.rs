@@ -30,19 +30,35 @@ impl Simd for Avx2 {
         unsafe { _mm256_loadu_ps(from) }
     }
     #[inline(always)]
-    unsafe fn load_bfloat16(self, from: *const u16) -> __m256 {
+    unsafe fn load_bfloat16(self, from: *const u16) -> [__m256; 2] {
         unsafe {
-            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+            let pairs = _mm256_loadu_si256(from.cast());
+            let upper = _mm256_and_si256(pairs, _mm256_set1_epi32(0xffff_0000_u32.cast_signed()));
+            [_mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)), _mm256_castsi256_ps(upper)]
         }
     }
     #[inline(always)]
-    unsafe fn load_int8(self, from: *const i8) -> __m256 {
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+    unsafe fn load_int8(self, from: *const i8) -> [[__m256; 2]; 2] {
+        unsafe {
+            let quads = _mm256_loadu_si256(from.cast());
+            let top = _mm256_set1_epi32(0xff00_0000_u32.cast_signed());
+            let first = _mm256_slli_epi32::<24>(quads);
+            let second = _mm256_and_si256(_mm256_slli_epi32::<16>(quads), top);
+            let third = _mm256_and_si256(_mm256_slli_epi32::<8>(quads), top);
+            let fourth = _mm256_and_si256(quads, top);
+            [
+                [_mm256_cvtepi32_ps(first), _mm256_cvtepi32_ps(second)],
+                [_mm256_cvtepi32_ps(third), _mm256_cvtepi32_ps(fourth)],
+            ]
+        }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: __m256) {
         unsafe { _mm256_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    fn prefetch(self, at: *const i8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at) }
     }
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {

@@ -30,19 +30,35 @@ impl Simd for Avx512 {
         unsafe { _mm512_loadu_ps(from) }
     }
     #[inline(always)]
-    unsafe fn load_bfloat16(self, from: *const u16) -> __m512 {
+    unsafe fn load_bfloat16(self, from: *const u16) -> [__m512; 2] {
         unsafe {
-            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+            let pairs = _mm512_loadu_si512(from.cast());
+            let upper = _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32.cast_signed()));
+            [_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)), _mm512_castsi512_ps(upper)]
         }
     }
     #[inline(always)]
-    unsafe fn load_int8(self, from: *const i8) -> __m512 {
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
+    unsafe fn load_int8(self, from: *const i8) -> [[__m512; 2]; 2] {
+        unsafe {
+            let quads = _mm512_loadu_si512(from.cast());
+            let top = _mm512_set1_epi32(0xff00_0000_u32.cast_signed());
+            let first = _mm512_slli_epi32::<24>(quads);
+            let second = _mm512_and_si512(_mm512_slli_epi32::<16>(quads), top);
+            let third = _mm512_and_si512(_mm512_slli_epi32::<8>(quads), top);
+            let fourth = _mm512_and_si512(quads, top);
+            [
+                [_mm512_cvtepi32_ps(first), _mm512_cvtepi32_ps(second)],
+                [_mm512_cvtepi32_ps(third), _mm512_cvtepi32_ps(fourth)],
+            ]
+        }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: __m512) {
         unsafe { _mm512_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    fn prefetch(self, at: *const i8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at) }
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {

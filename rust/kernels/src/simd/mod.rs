@@ -101,15 +101,22 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `LANES` floats can be read at `from`, at any alignment.
     unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// Two vectors whose numbers lie in turn.
+    ///
     /// # Safety
-    /// `LANES` numbers can be read at `from`, at any alignment.
-    unsafe fn load_bfloat16(self, from: *const u16) -> Self::Vector;
+    /// `2 * LANES` numbers can be read at `from`, at any alignment.
+    unsafe fn load_bfloat16(self, from: *const u16) -> [Self::Vector; 2];
+    /// Two rows of two vectors whose numbers lie in turn, each number [`INT8_UNIT`](crate::packed::INT8_UNIT)
+    /// times.
+    ///
     /// # Safety
-    /// `LANES` numbers can be read at `from`, at any alignment.
-    unsafe fn load_int8(self, from: *const i8) -> Self::Vector;
+    /// `4 * LANES` numbers can be read at `from`, at any alignment.
+    unsafe fn load_int8(self, from: *const i8) -> [[Self::Vector; 2]; 2];
     /// # Safety
     /// `LANES` floats can be written at `to`, at any alignment.
     unsafe fn store(self, to: *mut f32, value: Self::Vector);
+    /// Asks for the cache line at `at`, which may lie anywhere.
+    fn prefetch(self, at: *const i8);
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;

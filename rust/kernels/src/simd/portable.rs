@@ -1,6 +1,7 @@
 //! Four floats in plain Rust, which the compiler turns into the base vector instructions (SSE2, NEON).
 
 use super::Simd;
+use crate::packed::INT8_UNIT;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
@@ -33,20 +34,24 @@ impl Simd for Portable {
         unsafe { from.cast::<Vector>().read_unaligned() }
     }
     #[inline(always)]
-    unsafe fn load_bfloat16(self, from: *const u16) -> Vector {
+    unsafe fn load_bfloat16(self, from: *const u16) -> [Vector; 2] {
         // SAFETY: the caller's promise.
-        unsafe { from.cast::<[u16; 4]>().read_unaligned() }.map(|half| f32::from_bits(u32::from(half) << 16))
+        let pairs = unsafe { from.cast::<[[u16; 2]; 4]>().read_unaligned() };
+        [0, 1].map(|vector| pairs.map(|pair| f32::from_bits(u32::from(pair[vector]) << 16)))
     }
     #[inline(always)]
-    unsafe fn load_int8(self, from: *const i8) -> Vector {
+    unsafe fn load_int8(self, from: *const i8) -> [[Vector; 2]; 2] {
         // SAFETY: the caller's promise.
-        unsafe { from.cast::<[i8; 4]>().read_unaligned() }.map(f32::from)
+        let quads = unsafe { from.cast::<[[i8; 4]; 4]>().read_unaligned() };
+        [[0, 1], [2, 3]].map(|row| row.map(|at| quads.map(|quad| f32::from(quad[at]) * INT8_UNIT)))
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: Vector) {
         // SAFETY: the caller's promise.
         unsafe { to.cast::<Vector>().write_unaligned(value) }
     }
+    #[inline(always)]
+    fn prefetch(self, _: *const i8) {}
     #[inline(always)]
     fn add(self, a: Vector, b: Vector) -> Vector {
         zip(a, b, |a, b| a + b)
