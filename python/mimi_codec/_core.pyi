@@ -71,7 +71,7 @@ class Mimi:
         """Where the model runs."""
     @property
     def simd(self) -> str:
-        """Instruction set of the kernels: "avx512", "avx2", "neon" or "portable"."""
+        """Instruction set of the kernels: "avx512", "avx2" or "portable"."""
     @property
     def weight_bytes(self) -> int:
         """Bytes of memory held by the weights."""

@@ -69,7 +69,7 @@ class Mimi:
             parts: "encoder" or "decoder" loads that half alone (the quantizer belongs to both).
             num_codebooks: load only the first ones; None loads all.
             threads: threads one call may use; None takes `MIMI_NUM_THREADS`, or 1.
-            dtype: storage of the weights in memory: "float32".
+            dtype: how the large weights are kept in memory: "float32", "bfloat16" or "int8". Arithmetic is in float32.
             device: "cpu".
             local_files_only: never use the network.
             cache_dir: cache of the hub, if not the usual one.
@@ -197,7 +197,7 @@ class Mimi:
 
     @property
     def simd(self) -> str:
-        """Instruction set chosen on this machine: "avx512", "avx2", "neon" or "portable"."""
+        """Instruction set chosen on this machine: "avx512", "avx2" or "portable"."""
         return self._core.simd
 
     @property

@@ -1,5 +1,7 @@
 //! The dense product of the codec: rows of the input times packed weights, with what follows done on the way out.
 
+use std::ops::Deref;
+
 use crate::math;
 use crate::packed::{GROUP, PackedMatrix, Panels, VECTORS_PER_PANEL};
 use crate::rows::Rows;
@@ -79,8 +81,8 @@ pub fn product(
         let destination = &destination;
         let job = Job { rows, runs, weights, epilogue, out: destination.0, panels: panel_range, range: row_range };
         match &weights.panels {
-            Panels::Float32(values) => weights.level.run(Stored { job, panels: Float32(values) }),
-            Panels::Bfloat16(values) => weights.level.run(Stored { job, panels: Bfloat16(values) }),
+            Panels::Float32(values) => weights.level.run(Stored { job, panels: Rowwise(values.deref()) }),
+            Panels::Bfloat16(values) => weights.level.run(Stored { job, panels: Rowwise(values.deref()) }),
             Panels::Int8(values, scales) => weights.level.run(Stored { job, panels: Int8(values, scales) }),
         }
     });
@@ -248,33 +250,35 @@ trait Stores {
 
 type Sums<S, const R: usize> = [[<S as Simd>::Vector; VECTORS_PER_PANEL]; R];
 
-struct Float32<'a>(&'a [f32]);
-struct Bfloat16<'a>(&'a [u16]);
+/// Numbers of which a row of a panel is two vectors.
+struct Rowwise<'a, T>(&'a [T]);
 struct Int8<'a>(&'a [i8], &'a [f32]);
 
-impl Stores for Float32<'_> {
+trait Row: Copy {
+    /// # Safety
+    /// A row can be read at `at`.
+    unsafe fn load<S: Simd>(s: S, at: *const Self) -> [S::Vector; VECTORS_PER_PANEL];
+}
+
+impl Row for f32 {
     #[inline(always)]
-    unsafe fn multiply<S: Simd, const R: usize>(
-        &self,
-        s: S,
-        mut sums: Sums<S, R>,
-        rows: [*const f32; R],
-        depth: usize,
-        slab: &Slab,
-    ) -> Sums<S, R> {
-        let panel = &self.0[(slab.panel * depth + slab.from) * VECTORS_PER_PANEL * S::LANES..];
-        for k in 0..slab.to - slab.from {
-            // SAFETY: the caller's promise; the panel has `depth` rows.
-            unsafe {
-                let row = panel.as_ptr().add(k * VECTORS_PER_PANEL * S::LANES);
-                sums = multiply_add(s, sums, rows, k, [s.load(row), s.load(row.add(S::LANES))]);
-            }
-        }
-        sums
+    unsafe fn load<S: Simd>(s: S, at: *const f32) -> [S::Vector; VECTORS_PER_PANEL] {
+        // SAFETY: the caller's promise.
+        unsafe { [s.load(at), s.load(at.add(S::LANES))] }
     }
 }
 
-impl Stores for Bfloat16<'_> {
+/// A bfloat16.
+impl Row for u16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, at: *const u16) -> [S::Vector; VECTORS_PER_PANEL] {
+        s.prefetch(at.wrapping_byte_add(AHEAD).cast());
+        // SAFETY: the caller's promise.
+        unsafe { s.load_bfloat16(at) }
+    }
+}
+
+impl<T: Row> Stores for Rowwise<'_, T> {
     #[inline(always)]
     unsafe fn multiply<S: Simd, const R: usize>(
         &self,
@@ -288,9 +292,8 @@ impl Stores for Bfloat16<'_> {
         for k in 0..slab.to - slab.from {
             // SAFETY: the caller's promise; the panel has `depth` rows.
             unsafe {
-                let row = panel.as_ptr().add(k * VECTORS_PER_PANEL * S::LANES);
-                s.prefetch(row.wrapping_byte_add(AHEAD).cast());
-                sums = multiply_add(s, sums, rows, k, s.load_bfloat16(row));
+                let weights = T::load(s, panel.as_ptr().add(k * VECTORS_PER_PANEL * S::LANES));
+                sums = multiply_add(s, sums, rows, k, weights);
             }
         }
         sums

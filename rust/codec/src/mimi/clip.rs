@@ -29,7 +29,7 @@ impl Mimi {
     ///
     /// # Errors
     /// [`Error::Audio`] for samples that are not finite, [`Error::Codes`] for more codebooks than are loaded,
-    /// [`Error::Stream`] where the encoder is not loaded, [`Error::Interrupted`] when `stop` says so.
+    /// [`Error::Config`] where the encoder is not loaded, [`Error::Interrupted`] when `stop` says so.
     pub fn encode(&self, pcm: &[f32], codebooks: usize, padding: Padding, stop: StopFn<'_>) -> Result<Codes> {
         self.check_codebooks(codebooks)?;
         let mut data = Vec::with_capacity(pcm.len().div_ceil(self.config().frame_size()) * codebooks);
@@ -57,7 +57,7 @@ impl Mimi {
     /// The samples of a clip of codes.
     ///
     /// # Errors
-    /// [`Error::Codes`] for codes out of range or more codebooks than are loaded, [`Error::Stream`] where the decoder
+    /// [`Error::Codes`] for codes out of range or more codebooks than are loaded, [`Error::Config`] where the decoder
     /// is not loaded, [`Error::Interrupted`] when `stop` says so.
     pub fn decode(&self, codes: &Codes, stop: StopFn<'_>) -> Result<Vec<f32>> {
         check_codes(codes, self.num_codebooks(), self.config().codebook_size)?;
@@ -81,7 +81,7 @@ impl Mimi {
     ///
     /// # Errors
     /// [`Error::Latents`] for values that are not finite or of another dimension, [`Error::Codes`] for more codebooks
-    /// than are loaded, [`Error::Stream`] where the encoder is not loaded.
+    /// than are loaded, [`Error::Config`] where the encoder is not loaded.
     pub fn latents_to_codes(&self, latents: &Latents, codebooks: usize) -> Result<Codes> {
         self.encoder()?;
         self.check_codebooks(codebooks)?;
@@ -96,7 +96,7 @@ impl Mimi {
     /// The latents that codes stand for: the sum of the codebooks' entries, projected back.
     ///
     /// # Errors
-    /// [`Error::Codes`] for codes out of range or more codebooks than are loaded, [`Error::Stream`] where the decoder
+    /// [`Error::Codes`] for codes out of range or more codebooks than are loaded, [`Error::Config`] where the decoder
     /// is not loaded.
     pub fn codes_to_latents(&self, codes: &Codes) -> Result<Latents> {
         self.decoder()?;

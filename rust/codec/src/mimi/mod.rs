@@ -144,11 +144,11 @@ impl Mimi {
     }
 
     fn encoder(&self) -> Result<&Encoder> {
-        self.inner.encoder.as_ref().ok_or_else(|| Error::Stream(not_loaded("encoder", "decoder")))
+        self.inner.encoder.as_ref().ok_or_else(|| not_loaded("encoder", "decoder"))
     }
 
     fn decoder(&self) -> Result<&Decoder> {
-        self.inner.decoder.as_ref().ok_or_else(|| Error::Stream(not_loaded("decoder", "encoder")))
+        self.inner.decoder.as_ref().ok_or_else(|| not_loaded("decoder", "encoder"))
     }
 
     /// Whether the encoder is loaded.
@@ -175,8 +175,8 @@ fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn not_loaded(wanted: &str, loaded: &str) -> String {
-    format!("expected a model with its {wanted}, got one loaded with parts=\"{loaded}\"")
+fn not_loaded(wanted: &str, loaded: &str) -> Error {
+    Error::config("parts", format!("expected a model with its {wanted}, got one loaded with \"{loaded}\""))
 }
 
 fn backend(options: &LoadOptions) -> Result<Backend> {

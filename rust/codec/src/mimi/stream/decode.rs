@@ -24,7 +24,7 @@ impl DecoderStream {
     /// `sessions` streams.
     ///
     /// # Errors
-    /// [`Error::Stream`] for no sessions or a model without its decoder.
+    /// [`Error::Stream`] for no sessions, [`Error::Config`] for a model without its decoder.
     pub fn new(model: &Mimi, sessions: usize) -> Result<Self> {
         check_sessions(sessions)?;
         let state = State::new(&model.decoder()?.layout, sessions, model.inner.backend.device())?;

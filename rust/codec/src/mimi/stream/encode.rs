@@ -35,8 +35,8 @@ impl EncoderStream {
     /// `sessions` streams that give the first `codebooks` codes of each frame.
     ///
     /// # Errors
-    /// [`Error::Codes`] for more codebooks than are loaded, [`Error::Stream`] for no sessions or a model without its
-    /// encoder.
+    /// [`Error::Codes`] for more codebooks than are loaded, [`Error::Stream`] for no sessions, [`Error::Config`] for a model without
+    /// its encoder.
     pub fn new(model: &Mimi, sessions: usize, codebooks: usize) -> Result<Self> {
         model.check_codebooks(codebooks)?;
         check_sessions(sessions)?;
