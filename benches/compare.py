@@ -280,7 +280,8 @@ def plot(results: dict[str, Any], path: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("times as much as mimi-codec (time or memory; less is better)")
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.legend(fontsize=8)
+    axes.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=150)
 
 

@@ -11,13 +11,14 @@ use crate::state::Block;
 /// A stack of convolutions, each with the ELU that follows it.
 ///
 /// Its slow layers have large weights and few steps, its fast ones small weights and many steps. A long block goes through
-/// the slow ones as a whole, which reads their weights once, and through the fast ones in pieces that stay in the cache.
+/// the slow ones as a whole, which reads their weights once for all its rows, and through the fast ones in pieces that stay
+/// in the cache.
 pub(crate) struct Seanet {
     fast: Vec<Layer>,
     slow: Vec<Layer>,
     /// Whether the steps become fewer: the fast layers are then the first.
     downwards: bool,
-    /// Inputs of the fast layers in a piece.
+    /// Inputs of the fast layers in a piece, over all its rows.
     piece: usize,
     backend: Backend,
 }
@@ -110,18 +111,24 @@ impl Seanet {
         }
     }
 
-    /// Through the fast layers, piece by piece.
+    /// Through the fast layers, piece by piece: a few short rows at a time, or a part of a long one.
     fn in_pieces(&self, x: &Tensor, block: &Block<'_>) -> Result<Tensor> {
-        let steps = x.dim(1)?;
-        if self.fast.is_empty() || steps <= self.piece {
+        let (rows, steps, _) = x.dims3()?;
+        if self.fast.is_empty() || rows * steps <= self.piece {
             return self.through(&self.fast, x, block);
         }
-        let pieces = (0..steps).step_by(self.piece).map(|from| {
-            let piece = x.narrow(1, from, self.piece.min(steps - from))?.contiguous()?;
-            let end = block.end && from + self.piece >= steps;
-            self.through(&self.fast, &piece, &Block { end, ..*block })
+        let height = (self.piece / steps).max(1);
+        let strips = (0..rows).step_by(height).map(|first| {
+            let count = height.min(rows - first);
+            let strip = x.narrow(0, first, count)?;
+            let pieces = (0..steps).step_by(self.piece).map(|from| {
+                let piece = strip.narrow(1, from, self.piece.min(steps - from))?.contiguous()?;
+                let end = block.end && from + self.piece >= steps;
+                self.through(&self.fast, &piece, &Block { rows: &block.rows[first..first + count], end, ..*block })
+            });
+            Ok(Tensor::cat(&pieces.collect::<Result<Vec<_>>>()?, 1)?)
         });
-        Ok(Tensor::cat(&pieces.collect::<Result<Vec<_>>>()?, 1)?)
+        Ok(Tensor::cat(&strips.collect::<Result<Vec<_>>>()?, 0)?)
     }
 
     fn through(&self, layers: &[Layer], x: &Tensor, block: &Block<'_>) -> Result<Tensor> {
