@@ -199,7 +199,7 @@ impl Attend<'_> {
             let out = &mut self.out[out + channel..][..left];
             let values = &self.values[kv_head * self.shape.capacity() * dim + channel..];
             let mix = Mix { values, dim, window, weights, scale };
-            // SAFETY: the values go on for a vector after the last of them, and four vectors are within a value.
+            // SAFETY: less than a vector is read past the value, and the values go on for one after the last of them.
             channel +=
                 unsafe { if left > 3 * S::LANES { mix.vectors::<S, 4>(s, out) } else { mix.vectors::<S, 1>(s, out) } };
         }
