@@ -26,6 +26,12 @@ def random_codes(frames: int) -> np.ndarray:
     return np.random.default_rng(frames).integers(0, 32, (6, frames))
 
 
+def at_most_all(threads: int) -> int:
+    """Of so many threads, those that the processors of this process can run."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(threads, bound)
+
+
 class TestThreads:
     def test_streams_of_their_own(self, tiny):
         """Eight threads on one model give what eight streams in a row give."""
@@ -117,13 +123,24 @@ class TestThreads:
 
     def test_number_from_the_environment(self, run_python, tiny_dir):
         script = "import sys, mimi_codec; print(mimi_codec.Mimi.from_pretrained(sys.argv[1]).threads)"
-        assert run_python(script, tiny_dir, MIMI_NUM_THREADS="2").strip() == "2"
+        assert run_python(script, tiny_dir, MIMI_NUM_THREADS="2").strip() == str(at_most_all(2))
         assert run_python(script, tiny_dir, MIMI_NUM_THREADS="").strip() == "1"
 
     def test_the_argument_wins(self, tiny_dir, monkeypatch):
         monkeypatch.setenv("MIMI_NUM_THREADS", "3")
-        assert Mimi.from_pretrained(tiny_dir).threads == 3
-        assert Mimi.from_pretrained(tiny_dir, threads=2).threads == 2
+        assert Mimi.from_pretrained(tiny_dir).threads == at_most_all(3)
+        assert Mimi.from_pretrained(tiny_dir, threads=2).threads == at_most_all(2)
+
+    @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+    def test_no_more_than_there_are_processors(self, run_python, tiny_dir):
+        """A process bound to one processor uses one thread, however many it asks for."""
+        script = """
+            import os, sys
+            import mimi_codec
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+            print(mimi_codec.Mimi.from_pretrained(sys.argv[1], threads=8).threads)
+        """
+        assert run_python(script, tiny_dir).strip() == "1"
 
     @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
     def test_nonsense_in_the_environment(self, tiny_dir, monkeypatch, text):

@@ -62,7 +62,7 @@ class Mimi:
         """Whether the decoder was loaded."""
     @property
     def threads(self) -> int:
-        """Threads one call may use."""
+        """Threads one call may use: as many as asked for, or as the process has processors."""
     @property
     def dtype(self) -> str:
         """Storage type of the weights in memory."""

@@ -8,7 +8,8 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mimi_kernels::simd::Level;
 use mimi_kernels::{
-    Activation, Attention, Codebook, Epilogue, PackedMatrix, Precision, Rows, Threads, attend, cache_len, elu, product,
+    Activation, Attention, Codebook, Epilogue, PackedMatrix, Precision, Rows, Steps, Threads, attend, cache_len, elu,
+    product,
 };
 
 /// Name, rows, depth, columns and the stride from row to row, of one frame of 80 ms.
@@ -58,8 +59,9 @@ fn others(criterion: &mut Criterion) {
     let shape = Attention { heads: 8, kv_heads: 8, head_dim: 64, window: 250 };
     let mut cache = vec![0.1; cache_len(&shape)];
     let (rotary, qkv, mut out) = (vec![0.5; 2 * 64], vec![0.1; 2 * 3 * 512], vec![0.0; 2 * 512]);
+    let new = Steps { position: 1000, rotary: &rotary, qkv: &qkv };
     group.bench_function("attention of two steps", |bencher| {
-        bencher.iter(|| attend(level, &shape, 1000, &rotary, &qkv, &mut cache, black_box(&mut out)));
+        bencher.iter(|| attend(level, &shape, new, &mut cache, black_box(&mut out), &threads));
     });
 
     let entries: Vec<f32> = (0..2048 * 256).map(|i| (i % 1009) as f32 / 1009.0 - 0.5).collect();
@@ -71,7 +73,7 @@ fn others(criterion: &mut Criterion) {
 
     let (x, mut y) = (vec![-0.25; 1920 * 64], vec![0.0; 1920 * 64]);
     group.throughput(Throughput::Elements(x.len() as u64));
-    group.bench_function("elu", |bencher| bencher.iter(|| elu(level, &x, black_box(&mut y))));
+    group.bench_function("elu", |bencher| bencher.iter(|| elu(level, &x, black_box(&mut y), &threads)));
 
     let weights = PackedMatrix::new(level, Precision::Float32, (512, 2048), None, |k, n| (k % 3 + n % 5) as f32 / 9.0);
     let (x, mut y) = (vec![0.25; 2 * 512], vec![0.0; 2 * 2048]);

@@ -5,6 +5,7 @@
 //! by position. Each sum is taken from the oldest position to the newest wherever the ring begins.
 
 use crate::simd::{Kernel, Level, MAX_LANES, Simd};
+use crate::threads::{Shared, Threads};
 
 /// The shape of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,9 @@ impl Attention {
         (self.window - 1 + BLOCK).next_multiple_of(TILE)
     }
 
-    fn kv_width(&self) -> usize {
-        self.kv_heads * self.head_dim
+    /// Floats of cache of a key and value head: its keys, then its values, of which the last is read by whole vectors.
+    fn head_cache_len(&self) -> usize {
+        2 * self.capacity() * self.head_dim + MAX_LANES
     }
 
     fn step_width(&self) -> usize {
@@ -42,45 +44,53 @@ impl Attention {
 
 /// Floats of cache that one session needs.
 pub fn cache_len(shape: &Attention) -> usize {
-    // The last value is read by whole vectors.
-    2 * shape.kv_width() * shape.capacity() + MAX_LANES
+    shape.kv_heads * shape.head_cache_len()
 }
 
-/// Attends from each step of `qkv` `(steps, (heads + 2 kv_heads) * head_dim)` to the window before it, writing
-/// `(steps, heads * head_dim)`.
-///
-/// `position` is how many steps the cache has seen; `rotary` holds for each step the cosines, then the sines of its
-/// `head_dim / 2` angles (half-split order: channel `i` turns with `i + head_dim / 2`).
+/// Steps of a session that are new.
+#[derive(Clone, Copy)]
+pub struct Steps<'a> {
+    /// How many steps the session's cache has seen before them.
+    pub position: u64,
+    /// For each the cosines, then the sines of its `head_dim / 2` angles (half-split order: channel `i` turns with
+    /// `i + head_dim / 2`).
+    pub rotary: &'a [f32],
+    /// Queries, keys and values, `(steps, (heads + 2 kv_heads) * head_dim)`.
+    pub qkv: &'a [f32],
+}
+
+/// Attends from each of the new steps to the window that ends with it, writing `(steps, heads * head_dim)`. Threads share
+/// the heads.
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn attend(
-    level: Level,
-    shape: &Attention,
-    position: u64,
-    rotary: &[f32],
-    qkv: &[f32],
-    cache: &mut [f32],
-    out: &mut [f32],
-) {
-    let steps = rotary.len() / shape.head_dim;
+pub fn attend(level: Level, shape: &Attention, new: Steps<'_>, cache: &mut [f32], out: &mut [f32], threads: &Threads) {
+    let steps = new.rotary.len() / shape.head_dim;
     assert!(shape.window > 0 && shape.head_dim.is_multiple_of(2) && shape.heads.is_multiple_of(shape.kv_heads));
-    assert_eq!(rotary.len(), steps * shape.head_dim, "attention: angles");
-    assert_eq!(qkv.len(), steps * shape.step_width(), "attention: steps");
+    assert_eq!(new.rotary.len(), steps * shape.head_dim, "attention: angles");
+    assert_eq!(new.qkv.len(), steps * shape.step_width(), "attention: steps");
     assert_eq!(out.len(), steps * shape.heads * shape.head_dim, "attention: output");
     assert_eq!(cache.len(), cache_len(shape), "attention: cache");
-    let (keys, values) = cache.split_at_mut(shape.kv_width() * shape.capacity());
-    level.run(Attend { shape, position, rotary, qkv, keys, values, out });
+    let seen = shape.window.min(usize::try_from(new.position).unwrap_or(usize::MAX).saturating_add(steps));
+    let parts = threads.parts(2 * steps * seen * shape.heads * shape.head_dim);
+    let out = &Shared::new(out);
+    threads.run_rows(parts, cache, shape.head_cache_len(), |first, caches| {
+        for (i, cache) in caches.chunks_exact_mut(shape.head_cache_len()).enumerate() {
+            let (keys, values) = cache.split_at_mut(shape.capacity() * shape.head_dim);
+            level.run(Attend { shape, kv_head: first + i, new, keys, values, out });
+        }
+    });
 }
 
+/// The work of a key and value head and of the queries it serves.
 struct Attend<'a> {
     shape: &'a Attention,
-    position: u64,
-    rotary: &'a [f32],
-    qkv: &'a [f32],
+    kv_head: usize,
+    new: Steps<'a>,
     keys: &'a mut [f32],
     values: &'a mut [f32],
-    out: &'a mut [f32],
+    /// Of all heads.
+    out: &'a Shared<f32>,
 }
 
 impl Kernel for Attend<'_> {
@@ -91,8 +101,8 @@ impl Kernel for Attend<'_> {
         let shape = *self.shape;
         let mut query = vec![0.0; shape.head_dim];
         let mut scores = vec![0.0; shape.window.next_multiple_of(MAX_LANES) + MAX_LANES];
-        let (step_width, out_width) = (shape.step_width(), shape.heads * shape.head_dim);
-        let steps = self.rotary.len() / shape.head_dim;
+        let served = shape.heads / shape.kv_heads;
+        let steps = self.new.rotary.len() / shape.head_dim;
         for from in (0..steps).step_by(BLOCK) {
             let block = from..steps.min(from + BLOCK);
             for step in block.clone() {
@@ -100,20 +110,17 @@ impl Kernel for Attend<'_> {
             }
             for step in block {
                 let window = self.window(step);
-                let rotary = &self.rotary[step * shape.head_dim..][..shape.head_dim];
-                for head in 0..shape.heads {
-                    rotate(
-                        rotary,
-                        &self.qkv[step * step_width + head * shape.head_dim..][..shape.head_dim],
-                        &mut query,
-                    );
+                let rotary = &self.new.rotary[step * shape.head_dim..][..shape.head_dim];
+                for head in self.kv_head * served..(self.kv_head + 1) * served {
+                    rotate(rotary, self.channels(step, head), &mut query);
                     let scale = 1.0 / (shape.head_dim as f32).sqrt();
                     query.iter_mut().for_each(|q| *q *= scale);
-                    let kv_head = head / (shape.heads / shape.kv_heads);
-                    self.score(s, kv_head, &window, &query, &mut scores);
+                    self.score(s, &window, &query, &mut scores);
                     let total = softmax(s, &mut scores[..window.len().next_multiple_of(S::LANES)]);
-                    let out = step * out_width + head * shape.head_dim;
-                    self.gather(s, kv_head, &window, &scores, 1.0 / total, out);
+                    let at = (step * shape.heads + head) * shape.head_dim;
+                    // SAFETY: `out` has `head_dim` floats for each step and head, and this head is nobody else's.
+                    let out = unsafe { std::slice::from_raw_parts_mut(self.out.get().add(at), shape.head_dim) };
+                    self.gather(s, &window, &scores, 1.0 / total, out);
                 }
             }
         }
@@ -132,27 +139,27 @@ impl Window {
     }
 }
 
-impl Attend<'_> {
+impl<'a> Attend<'a> {
+    /// The channels of a step's head: query heads are counted first, then key heads, then value heads.
+    #[inline(always)]
+    fn channels(&self, step: usize, head: usize) -> &'a [f32] {
+        &self.new.qkv[step * self.shape.step_width() + head * self.shape.head_dim..][..self.shape.head_dim]
+    }
+
     /// Writes the key and value of a step into the ring.
     #[inline(always)]
     fn remember(&mut self, step: usize) {
-        let shape = self.shape;
-        let (dim, width) = (shape.head_dim, shape.kv_width());
-        let slot = self.slot(self.position + step as u64);
-        let rotary = &self.rotary[step * dim..][..dim];
-        let (keys, values) = self.qkv[step * shape.step_width() + shape.heads * dim..][..2 * width].split_at(width);
-        let (cosines, sines) = rotary.split_at(dim / 2);
-        for (head, key) in keys.chunks_exact(dim).enumerate() {
-            let (low, high) = key.split_at(dim / 2);
-            let column = (head * shape.capacity() + slot / TILE * TILE) * dim + slot % TILE;
-            for i in 0..dim / 2 {
-                self.keys[column + i * TILE] = low[i] * cosines[i] - high[i] * sines[i];
-                self.keys[column + (i + dim / 2) * TILE] = high[i] * cosines[i] + low[i] * sines[i];
-            }
+        let Attention { heads, kv_heads, head_dim: dim, .. } = *self.shape;
+        let slot = self.slot(self.new.position + step as u64);
+        let (cosines, sines) = self.new.rotary[step * dim..][..dim].split_at(dim / 2);
+        let (low, high) = self.channels(step, heads + self.kv_head).split_at(dim / 2);
+        let column = slot / TILE * TILE * dim + slot % TILE;
+        for i in 0..dim / 2 {
+            self.keys[column + i * TILE] = low[i] * cosines[i] - high[i] * sines[i];
+            self.keys[column + (i + dim / 2) * TILE] = high[i] * cosines[i] + low[i] * sines[i];
         }
-        for (head, value) in values.chunks_exact(dim).enumerate() {
-            self.values[(head * shape.capacity() + slot) * dim..][..dim].copy_from_slice(value);
-        }
+        let value = self.channels(step, heads + kv_heads + self.kv_head);
+        self.values[slot * dim..][..dim].copy_from_slice(value);
     }
 
     fn slot(&self, position: u64) -> usize {
@@ -161,7 +168,7 @@ impl Attend<'_> {
 
     #[inline(always)]
     fn window(&self, step: usize) -> Window {
-        let end = self.position + step as u64 + 1;
+        let end = self.new.position + step as u64 + 1;
         let first = end.saturating_sub(self.shape.window as u64);
         let (count, start) = ((end - first) as usize, self.slot(first));
         let older = count.min(self.shape.capacity() - start);
@@ -170,16 +177,14 @@ impl Attend<'_> {
 
     /// `scores[j] = query . key[j]` over the window; what is left of the last vector is filled with -infinity.
     #[inline(always)]
-    fn score<S: Simd>(&self, s: S, kv_head: usize, window: &Window, query: &[f32], scores: &mut [f32]) {
-        let head_len = self.shape.capacity() * self.shape.head_dim;
-        let head = &self.keys[kv_head * head_len..][..head_len];
+    fn score<S: Simd>(&self, s: S, window: &Window, query: &[f32], scores: &mut [f32]) {
         let mut tile_scores = [0.0; TILE];
         let mut done = 0;
         for run in [&window.older, &window.newer] {
             let mut slot = run.start;
             while slot < run.end {
                 let tile = slot / TILE;
-                dots(s, &head[tile * TILE * query.len()..][..TILE * query.len()], query, &mut tile_scores);
+                dots(s, &self.keys[tile * TILE * query.len()..][..TILE * query.len()], query, &mut tile_scores);
                 let end = run.end.min((tile + 1) * TILE);
                 scores[done..done + end - slot].copy_from_slice(&tile_scores[slot - tile * TILE..end - tile * TILE]);
                 done += end - slot;
@@ -191,17 +196,16 @@ impl Attend<'_> {
 
     /// `out = scale * sum_j weights[j] * value[j]` over the window.
     #[inline(always)]
-    fn gather<S: Simd>(&mut self, s: S, kv_head: usize, window: &Window, weights: &[f32], scale: f32, out: usize) {
+    fn gather<S: Simd>(&self, s: S, window: &Window, weights: &[f32], scale: f32, out: &mut [f32]) {
         let dim = self.shape.head_dim;
         let mut channel = 0;
         while channel < dim {
-            let left = dim - channel;
-            let out = &mut self.out[out + channel..][..left];
-            let values = &self.values[kv_head * self.shape.capacity() * dim + channel..];
-            let mix = Mix { values, dim, window, weights, scale };
+            let out = &mut out[channel..];
+            let mix = Mix { values: &self.values[channel..], dim, window, weights, scale };
             // SAFETY: less than a vector is read past the value, and the values go on for one after the last of them.
-            channel +=
-                unsafe { if left > 3 * S::LANES { mix.vectors::<S, 4>(s, out) } else { mix.vectors::<S, 1>(s, out) } };
+            channel += unsafe {
+                if out.len() > 3 * S::LANES { mix.vectors::<S, 4>(s, out) } else { mix.vectors::<S, 1>(s, out) }
+            };
         }
     }
 }

@@ -2,14 +2,20 @@
 
 use crate::math;
 use crate::simd::{Kernel, Level, Simd};
+use crate::threads::Threads;
+
+/// An exponential takes about as long as so many multiply-adds of a product.
+const EXPONENTIAL: usize = 16;
 
 /// `out[i] = elu(x[i])`.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn elu(level: Level, x: &[f32], out: &mut [f32]) {
+pub fn elu(level: Level, x: &[f32], out: &mut [f32], threads: &Threads) {
     assert_eq!(x.len(), out.len(), "elu of {} floats", x.len());
-    level.run(Elu { x, out });
+    threads.run_rows(threads.parts(x.len() * EXPONENTIAL), out, 1, |from, out| {
+        level.run(Elu { x: &x[from..][..out.len()], out });
+    });
 }
 
 struct Elu<'a> {

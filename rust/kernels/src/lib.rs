@@ -20,10 +20,11 @@ mod packed;
 mod product;
 mod rows;
 pub mod simd;
+mod team;
 mod threads;
 mod upsample;
 
-pub use attention::{Attention, attend, cache_len};
+pub use attention::{Attention, Steps, attend, cache_len};
 pub use code_search::Codebook;
 pub use elementwise::elu;
 pub use norm::layer_norm;

@@ -1,12 +1,12 @@
 //! The dense product of the codec: rows of the input times packed weights, with what follows done on the way out.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use crate::math;
 use crate::packed::{GROUP, PackedMatrix, Panels, VECTORS_PER_PANEL};
 use crate::rows::Rows;
 use crate::simd::{Kernel, MAX_LANES, Simd};
-use crate::threads::Threads;
+use crate::threads::{Shared, Threads};
 
 /// What is applied to a product before it is stored: the residual is added, then the activation taken.
 #[derive(Clone, Copy, Default)]
@@ -66,20 +66,12 @@ pub fn product(
         return;
     }
     let runs = Runs { length: run_length, stride: run_stride };
-    let work = rows.len() * depth * columns;
-    let parts = threads.parts(work);
-    let panels = weights.panel_count();
-    let destination = Destination(out.as_mut_ptr());
-    // Few rows: each thread reads its own share of the weights. Many rows: its own share of the rows where there are
-    // too few panels to share out.
-    let by_panels = panels >= 2 * parts || rows.len() < MAX_TILE_ROWS * parts;
-    threads.run(parts, |part| {
-        let share = |count: usize| count * part / parts..count * (part + 1) / parts;
-        let (panel_range, row_range) =
-            if by_panels { (share(panels), 0..rows.len()) } else { (0..panels, share(rows.len())) };
-        // SAFETY: the parts write disjoint panels or rows of `out`, which outlives this call.
-        let destination = &destination;
-        let job = Job { rows, runs, weights, epilogue, out: destination.0, panels: panel_range, range: row_range };
+    let share = Share::of(rows.len(), weights, threads);
+    let destination = Shared::new(out);
+    threads.run(share.parts, |part| {
+        let (panels, range) = share.part(part);
+        // The parts write disjoint panels or rows of `out`.
+        let job = Job { rows, runs, weights, epilogue, out: destination.get(), panels, range };
         match &weights.panels {
             Panels::Float32(values) => weights.level.run(Stored { job, panels: Rowwise(values.deref()) }),
             Panels::Bfloat16(values) => weights.level.run(Stored { job, panels: Rowwise(values.deref()) }),
@@ -88,9 +80,37 @@ pub fn product(
     });
 }
 
-struct Destination(*mut f32);
-// SAFETY: `product` gives each thread a part of its own.
-unsafe impl Sync for Destination {}
+/// How threads share a product: each reads its own share of the weights where there are few rows, else its own share of
+/// the rows.
+struct Share {
+    parts: usize,
+    panels: usize,
+    rows: usize,
+    by_panels: bool,
+}
+
+/// Rows are shared out in whole tiles of any level.
+const SHARED_ROWS: usize = 24;
+
+impl Share {
+    fn of(rows: usize, weights: &PackedMatrix, threads: &Threads) -> Self {
+        let (panels, work) = (weights.panel_count(), rows * weights.depth * weights.columns);
+        let enough = panels >= 2 * threads.count() && rows < weights.depth;
+        let by_panels = enough || rows < SHARED_ROWS * threads.count();
+        let most = if by_panels { panels } else { rows.div_ceil(SHARED_ROWS) };
+        Self { parts: threads.parts(work).min(most), panels, rows, by_panels }
+    }
+
+    /// The panels and the rows of a part.
+    fn part(&self, part: usize) -> (Range<usize>, Range<usize>) {
+        let cut = |count: usize| count * part / self.parts..count * (part + 1) / self.parts;
+        if self.by_panels {
+            return (cut(self.panels), 0..self.rows);
+        }
+        let tiles = cut(self.rows.div_ceil(SHARED_ROWS));
+        (0..self.panels, tiles.start * SHARED_ROWS..self.rows.min(tiles.end * SHARED_ROWS))
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Runs {
@@ -104,8 +124,8 @@ struct Job<'a> {
     weights: &'a PackedMatrix,
     epilogue: Epilogue<'a>,
     out: *mut f32,
-    panels: std::ops::Range<usize>,
-    range: std::ops::Range<usize>,
+    panels: Range<usize>,
+    range: Range<usize>,
 }
 
 /// A job and the weights as they are stored.

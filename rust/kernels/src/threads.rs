@@ -1,22 +1,28 @@
-//! The threads of a model: a pool of its own, made on first use and made anew in a forked child.
+//! The threads of a model: how work is shared out, and a team that is made on first use and anew in a forked child.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+
+use crate::team::{MAX_PARTS, Team};
 
 /// How many threads work on one call.
 ///
-/// The pool is made when it is first needed. Threads do not survive `fork`, so a child process makes its own.
+/// Threads do not survive `fork`, so a child process makes a team of its own. While the team works for one call, another
+/// call does its work alone: where many streams run side by side, they keep the processors busy by themselves.
 pub struct Threads {
     count: usize,
-    pool: Mutex<Option<(u32, Arc<rayon::ThreadPool>)>>,
+    team: Mutex<Option<(u32, Arc<Team>)>>,
 }
 
-/// Multiply-adds below which another thread costs more than it brings (a few microseconds of work).
-const WORTH_A_THREAD: usize = 1 << 18;
+/// Multiply-adds below which sharing costs more than it brings (a few microseconds of work).
+const WORTH_A_PART: usize = 1 << 18;
+
+/// Parts for each thread: one that is held up leaves its share to the others.
+const PARTS_A_THREAD: usize = 4;
 
 impl Threads {
-    /// `count` threads, the calling one not included; 0 is taken as 1.
+    /// `count` threads, the calling one included; 0 is taken as 1.
     pub fn new(count: usize) -> Self {
-        Self { count: count.max(1), pool: Mutex::new(None) }
+        Self { count: count.max(1), team: Mutex::new(None) }
     }
 
     /// The number asked for.
@@ -24,47 +30,85 @@ impl Threads {
         self.count
     }
 
-    /// Into how many parts to split `work` multiply-adds.
+    /// Into how many parts to split `work` multiply-adds, or what takes as long.
     pub(crate) fn parts(&self, work: usize) -> usize {
-        self.count.min(work / WORTH_A_THREAD).max(1)
+        if self.count == 1 { 1 } else { (work / WORTH_A_PART).clamp(1, MAX_PARTS.min(PARTS_A_THREAD * self.count)) }
     }
 
     /// Calls `part(0) .. part(parts - 1)`, side by side, and returns when all are done.
     pub(crate) fn run(&self, parts: usize, part: impl Fn(usize) + Sync) {
-        if parts <= 1 {
-            return part(0);
-        }
-        match self.pool() {
-            Some(pool) => pool.in_place_scope(|scope| {
-                let part = &part;
-                for index in 1..parts {
-                    scope.spawn(move |_| part(index));
-                }
-                part(0);
-            }),
-            None => (0..parts).for_each(part),
+        let shared = parts > 1 && self.count > 1 && self.team().is_some_and(|team| team.run(parts, &part));
+        if !shared {
+            (0..parts).for_each(part);
         }
     }
 
-    /// None where the system gives no more threads: the work is then done by the caller.
-    fn pool(&self) -> Option<Arc<rayon::ThreadPool>> {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Hands `out`, cut into at most `parts` pieces of whole rows of `row` elements, to `part` with the index of its
+    /// first row.
+    pub(crate) fn run_rows<T: Send>(
+        &self,
+        parts: usize,
+        out: &mut [T],
+        row: usize,
+        part: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        let rows = out.len() / row.max(1);
+        let parts = parts.min(rows).max(1);
+        let start = Shared::new(out);
+        self.run(parts, |index| {
+            let (from, to) = (rows * index / parts, rows * (index + 1) / parts);
+            // SAFETY: the pieces lie inside `out` and apart from each other.
+            let piece = unsafe { std::slice::from_raw_parts_mut(start.get().add(from * row), (to - from) * row) };
+            part(from, piece);
+        });
+    }
+
+    /// None at the moment in which another call looks for it. (A process forked at such a moment would wait for ever.)
+    fn team(&self) -> Option<Arc<Team>> {
+        let mut team = match self.team.try_lock() {
+            Ok(team) => team,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
         let process = std::process::id();
-        if let Some((owner, found)) = pool.take() {
+        if let Some((owner, found)) = team.take() {
             if owner == process {
-                *pool = Some((owner, Arc::clone(&found)));
+                *team = Some((owner, Arc::clone(&found)));
                 return Some(found);
             }
             // Joining the threads of the parent process would wait for ever.
             std::mem::forget(found);
         }
-        let made = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.count - 1)
-            .thread_name(|index| format!("mimi-{index}"))
-            .build()
-            .ok()?;
-        let made = Arc::new(made);
-        *pool = Some((process, Arc::clone(&made)));
+        let made = Arc::new(Team::new(self.count - 1));
+        *team = Some((process, Arc::clone(&made)));
         Some(made)
     }
 }
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        let team = self.team.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((owner, found)) = team.take()
+            && owner != std::process::id()
+        {
+            std::mem::forget(found);
+        }
+    }
+}
+
+/// Where threads write, each its own part.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<T>(*mut T);
+
+impl<T> Shared<T> {
+    pub(crate) fn new(data: &mut [T]) -> Self {
+        Self(data.as_mut_ptr())
+    }
+
+    pub(crate) fn get(&self) -> *mut T {
+        self.0
+    }
+}
+
+// SAFETY: a pointer does nothing by itself; who follows it says why that is sound.
+unsafe impl<T: Send> Sync for Shared<T> {}

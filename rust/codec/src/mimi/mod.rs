@@ -10,6 +10,7 @@ mod stream;
 mod transformer;
 mod values;
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ pub struct LoadOptions {
     pub parts: Parts,
     /// The first so many codebooks; all if none.
     pub num_codebooks: Option<usize>,
-    /// Threads that work on one call.
+    /// Threads that work on one call; no more are used than the process has processors (its affinity, its quota).
     pub threads: usize,
     /// How large weights are kept: `float32`, `bfloat16` or `int8`. Arithmetic is in float32 in any case.
     pub dtype: String,
@@ -74,6 +75,7 @@ impl Mimi {
     /// [`Error::File`] for a missing or corrupt file, an error that names the tensor or the configuration's field
     /// where they do not fit, [`Error::Device`] for a device or data type that is not supported.
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self> {
+        let options = &LoadOptions { threads: options.threads.clamp(1, processors()), ..options.clone() };
         let backend = backend(options)?;
         let checkpoint = Checkpoint::open(path)?;
         checkpoint.check(options.parts, options.num_codebooks)?;
@@ -108,7 +110,7 @@ impl Mimi {
         &self.inner.config
     }
 
-    /// How it was loaded.
+    /// How it was loaded, with the threads in use.
     pub fn options(&self) -> &LoadOptions {
         &self.inner.options
     }
@@ -192,6 +194,11 @@ fn backend(options: &LoadOptions) -> Result<Backend> {
         "cpu-candle" => Err(Error::config("dtype", format!("expected float32 on cpu-candle, got {}", options.dtype))),
         other => Err(Error::Device(format!("expected device \"cpu\" or \"cpu-candle\", got \"{other}\""))),
     }
+}
+
+/// Processors that this process may use at once; more threads than that would wait for each other.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// The instruction set that the kernels use on this processor.

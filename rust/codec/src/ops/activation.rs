@@ -13,7 +13,7 @@ pub(crate) fn elu(backend: &Backend, x: &Tensor) -> Result<Tensor> {
     match backend {
         Backend::Kernels(host) => host::with_floats(x, |x_floats| {
             host::fill(x.shape(), |out| {
-                kernels::elu(host.level, x_floats, out);
+                kernels::elu(host.level, x_floats, out, &host.threads);
                 Ok(())
             })
         }),

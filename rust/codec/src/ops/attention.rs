@@ -1,13 +1,13 @@
 //! Causal attention over a bounded window, with rotary positions.
 
 use candle_core::{D, Device, Tensor};
-use mimi_kernels as kernels;
+use mimi_kernels::{Steps, attend, cache_len};
 
 use super::{Backend, Host, host};
 use crate::Result;
 use crate::state::{Block, Slot, StateLayout};
 
-pub(crate) use kernels::Attention as AttentionShape;
+pub(crate) use mimi_kernels::Attention as AttentionShape;
 
 /// The angles by which queries and keys are turned (Su et al. 2021, half-split order).
 ///
@@ -59,7 +59,7 @@ enum Body {
 impl Attention {
     pub(crate) fn new(backend: &Backend, layout: &mut StateLayout, shape: AttentionShape) -> Self {
         let (cache, body) = match backend {
-            Backend::Kernels(host) => (layout.slot(&[kernels::cache_len(&shape)]), Body::Kernels(host.clone())),
+            Backend::Kernels(host) => (layout.slot(&[cache_len(&shape)]), Body::Kernels(host.clone())),
             Backend::Composed(_) => {
                 (layout.slot(&[shape.window - 1, 2 * shape.kv_heads * shape.head_dim]), Body::Composed)
             }
@@ -78,7 +78,7 @@ impl Attention {
     fn attend(&self, host: &Host, qkv: &Tensor, rotary: &Tensor, block: &Block<'_>) -> Result<Tensor> {
         let (rows, steps, width) = qkv.dims3()?;
         let (angles, out_width) = (steps * self.shape.head_dim, self.shape.heads * self.shape.head_dim);
-        let cache_len = kernels::cache_len(&self.shape);
+        let cache_len = cache_len(&self.shape);
         host::with_floats(qkv, |qkv| {
             host::with_floats(rotary, |rotary| {
                 host::fill((rows, steps, out_width), |out| {
@@ -86,8 +86,9 @@ impl Attention {
                         let parts = qkv.chunks_exact(steps * width).zip(out.chunks_exact_mut(steps * out_width));
                         for (i, (qkv, out)) in parts.enumerate() {
                             let cache = &mut cache[block.rows[i] * cache_len..][..cache_len];
-                            let rotary = &rotary[i * angles..][..angles];
-                            kernels::attend(host.level, &self.shape, block.position(i), rotary, qkv, cache, out);
+                            let new =
+                                Steps { position: block.position(i), rotary: &rotary[i * angles..][..angles], qkv };
+                            attend(host.level, &self.shape, new, cache, out, &host.threads);
                         }
                     })
                 })

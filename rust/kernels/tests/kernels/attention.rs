@@ -1,6 +1,6 @@
 //! Attention against a softmax over all that came before, in float64.
 
-use mimi_kernels::{Attention, attend, cache_len, simd::Level};
+use mimi_kernels::{Attention, Steps as New, Threads, attend, cache_len, simd::Level};
 
 use crate::random::Random;
 use crate::{ROUNDING, bits};
@@ -73,21 +73,23 @@ impl Steps {
 
     /// The kernel over all steps, cut into calls of `cuts` steps in turn, after `before` steps and with that cache.
     fn attend(&self, level: Level, cuts: &[usize], before: u64, cache: &mut [f32]) -> Vec<f32> {
+        self.attend_on(&Threads::new(1), level, cuts, before, cache)
+    }
+
+    fn attend_on(&self, threads: &Threads, level: Level, cuts: &[usize], before: u64, cache: &mut [f32]) -> Vec<f32> {
         let Attention { heads, head_dim, .. } = self.shape;
         let (width, out_width) = (self.qkv.len() / self.count(), heads * head_dim);
         let mut out = vec![f32::NAN; self.count() * out_width];
         let (mut from, mut cuts) = (0, cuts.iter().cycle());
         while from < self.count() {
             let steps = cuts.next().map_or(1, |&cut| cut.min(self.count() - from));
-            attend(
-                level,
-                &self.shape,
-                before + from as u64,
-                &self.rotary[from * head_dim..][..steps * head_dim],
-                &self.qkv[from * width..][..steps * width],
-                cache,
-                &mut out[from * out_width..][..steps * out_width],
-            );
+            let new = New {
+                position: before + from as u64,
+                rotary: &self.rotary[from * head_dim..][..steps * head_dim],
+                qkv: &self.qkv[from * width..][..steps * width],
+            };
+            let out = &mut out[from * out_width..][..steps * out_width];
+            attend(level, &self.shape, new, cache, out, threads);
             from += steps;
         }
         out
@@ -202,7 +204,29 @@ fn no_steps() {
     let shape = Attention { heads: 2, kv_heads: 1, head_dim: 6, window: 3 };
     let mut cache = vec![1.0; cache_len(&shape)];
     for level in Level::available() {
-        attend(level, &shape, 5, &[], &[], &mut cache, &mut []);
+        attend(level, &shape, New { position: 5, rotary: &[], qkv: &[] }, &mut cache, &mut [], &Threads::new(1));
     }
     assert!(cache.iter().all(|&value| value == 1.0));
+}
+
+#[test]
+fn the_same_on_any_number_of_threads() {
+    for shape in [(8, 8), (8, 4), (3, 3), (6, 1)].map(|(heads, kv_heads)| Attention {
+        heads,
+        kv_heads,
+        head_dim: 20,
+        window: 60,
+    }) {
+        let steps = Steps::new(9, shape, 150);
+        for level in Level::available() {
+            let (mut cache, mut shared_cache) = (steps.empty_cache(), steps.empty_cache());
+            let alone = steps.attend(level, &[75], 0, &mut cache);
+            for threads in [2, 3] {
+                shared_cache.fill(0.0);
+                let shared = steps.attend_on(&Threads::new(threads), level, &[75], 0, &mut shared_cache);
+                assert_eq!(bits(&shared), bits(&alone), "{level:?} {shape:?}, {threads} threads");
+                assert_eq!(bits(&shared_cache), bits(&cache), "{level:?} {shape:?}, {threads} threads: cache");
+            }
+        }
+    }
 }

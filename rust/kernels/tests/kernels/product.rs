@@ -151,7 +151,7 @@ fn activations() {
                 }
                 if activation == Activation::Elu {
                     let mut apart = vec![0.0; count];
-                    elu(level, &sums, &mut apart);
+                    elu(level, &sums, &mut apart, &Threads::new(1));
                     assert_eq!(bits(&out), bits(&apart), "{level:?}");
                 }
             }

@@ -1,6 +1,6 @@
 //! Layer norm, ELU, and the depthwise upsampling.
 
-use mimi_kernels::{DepthwiseUpsample, elu, layer_norm, simd::Level, upsample};
+use mimi_kernels::{DepthwiseUpsample, Threads, elu, layer_norm, simd::Level, upsample};
 
 use crate::random::Random;
 use crate::{ROUNDING, bits};
@@ -64,7 +64,7 @@ fn elu_of_every_length() {
         let x: Vec<f32> = random.floats(count).iter().map(|x| x * 20.0).collect();
         for level in Level::available() {
             let mut out = vec![f32::NAN; count];
-            elu(level, &x, &mut out);
+            elu(level, &x, &mut out, &Threads::new(1));
             for (&x, &y) in x.iter().zip(&out) {
                 let exact = if x > 0.0 { f64::from(x) } else { f64::from(x).exp_m1() };
                 // A handful of roundings after the exponential's reduction; none above zero.
@@ -118,7 +118,7 @@ fn layer_norm_takes_whole_rows() {
 #[test]
 #[should_panic(expected = "elu of 3 floats")]
 fn elu_gives_as_much_as_it_takes() {
-    elu(Level::detect(), &[0.0; 3], &mut [0.0; 2]);
+    elu(Level::detect(), &[0.0; 3], &mut [0.0; 2], &Threads::new(1));
 }
 
 #[test]

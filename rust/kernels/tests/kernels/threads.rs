@@ -1,6 +1,6 @@
 //! The same bits on any number of threads.
 
-use mimi_kernels::{Activation, Epilogue, Rows, Threads, product, simd::Level};
+use mimi_kernels::{Activation, Epilogue, Rows, Threads, elu, product, simd::Level};
 
 use crate::bits;
 use crate::product::Weights;
@@ -36,7 +36,31 @@ fn any_number_of_threads() {
 }
 
 #[test]
-fn a_pool_shared_by_several_callers() {
+fn elu_on_any_number_of_threads() {
+    let x = Random::new(5).floats(100_003);
+    for level in Level::available() {
+        let [one, three] = [1, 3].map(|count| {
+            let mut out = vec![f32::NAN; x.len()];
+            elu(level, &x, &mut out, &Threads::new(count));
+            out
+        });
+        assert_eq!(bits(&one), bits(&three), "{level:?}");
+    }
+}
+
+/// After a pause the workers are asleep, and are woken.
+#[test]
+fn a_team_after_a_pause() {
+    let (threads, level) = (Threads::new(3), Level::detect());
+    let expected = on(&Threads::new(1), level, SHAPES[0]);
+    for _ in 0..5 {
+        assert_eq!(bits(&on(&threads, level, SHAPES[0])), bits(&expected));
+        std::thread::sleep(std::time::Duration::from_millis(3));
+    }
+}
+
+#[test]
+fn a_team_shared_by_several_callers() {
     let threads = &Threads::new(3);
     let level = Level::detect();
     let expected: Vec<_> = SHAPES.iter().map(|&shape| on(&Threads::new(1), level, shape)).collect();
