@@ -12,6 +12,7 @@
 
 mod attention;
 mod code_search;
+mod column;
 mod elementwise;
 mod math;
 mod memory;

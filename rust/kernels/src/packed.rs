@@ -1,5 +1,7 @@
 //! The right matrix of a product, arranged once at load in the order in which the tiles read it.
 
+use std::ops::Deref;
+
 use crate::memory::{Buffer, Number};
 use crate::simd::Level;
 
@@ -33,6 +35,8 @@ pub struct PackedMatrix {
 
 /// Small numbers lie so that the lanes of a wide load hold one of each of several vectors, to be shifted apart.
 pub(crate) enum Panels {
+    /// A single column in float32 needs no panel: the weights in the order of depth.
+    Column(Buffer<f32>),
     Float32(Buffer<f32>),
     /// Row by row, lane by lane: the two vectors' numbers.
     Bfloat16(Buffer<u16>),
@@ -60,6 +64,7 @@ impl PackedMatrix {
         }
         let lanes = level.lanes();
         let panels = match precision {
+            Precision::Float32 if columns == 1 => Panels::Column(pack((depth, 1, 1), |k, _| k, weight)),
             Precision::Float32 => Panels::Float32(pack((depth, columns, width), |k, c| k * width + c, weight)),
             Precision::Bfloat16 => {
                 let pair = |k, c| k * width + c % lanes * 2 + c / lanes;
@@ -98,7 +103,7 @@ impl PackedMatrix {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let panels = match &self.panels {
-            Panels::Float32(values) => size_of_val::<[f32]>(values),
+            Panels::Column(values) | Panels::Float32(values) => size_of_val::<[f32]>(values),
             Panels::Bfloat16(values) => size_of_val::<[u16]>(values),
             Panels::Int8(values, scales) => size_of_val::<[i8]>(values) + size_of_val::<[f32]>(scales),
         };
@@ -111,11 +116,13 @@ impl PackedMatrix {
 
     /// One column of weights in float32, as they were given; empty for other precisions.
     pub(crate) fn column(&self, n: usize) -> impl Iterator<Item = f32> {
-        let width = panel_width(self.level);
-        let panel = match &self.panels {
-            Panels::Float32(values) => &values[n / width * self.depth * width..][..self.depth * width],
-            _ => &[],
+        let (width, values) = match &self.panels {
+            Panels::Column(values) => (1, values.deref()),
+            Panels::Float32(values) => (panel_width(self.level), values.deref()),
+            _ => (1, [].as_slice()),
         };
+        let panel = values.get(n / width * self.depth * width..).unwrap_or_default();
+        let panel = &panel[..panel.len().min(self.depth * width)];
         panel.iter().skip(n % width).step_by(width).copied()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, Range};
 
+use crate::column::Column;
 use crate::math;
 use crate::packed::{GROUP, PackedMatrix, Panels, VECTORS_PER_PANEL};
 use crate::rows::Rows;
@@ -71,8 +72,12 @@ pub fn product(
     threads.run(share.parts, |part| {
         let (panels, range) = share.part(part);
         // The parts write disjoint panels or rows of `out`.
-        let job = Job { rows, runs, weights, epilogue, out: destination.get(), panels, range };
+        let out = destination.get();
+        let job = Job { rows, runs, weights, epilogue, out, panels, range: range.clone() };
         match &weights.panels {
+            Panels::Column(values) => {
+                weights.level.run(Column { rows, runs, weights: values, bias: weights.bias[0], epilogue, out, range });
+            }
             Panels::Float32(values) => weights.level.run(Stored { job, panels: Rowwise(values.deref()) }),
             Panels::Bfloat16(values) => weights.level.run(Stored { job, panels: Rowwise(values.deref()) }),
             Panels::Int8(values, scales) => weights.level.run(Stored { job, panels: Int8(values, scales) }),
@@ -112,10 +117,11 @@ impl Share {
     }
 }
 
+/// The runs that a row is made of.
 #[derive(Clone, Copy)]
-struct Runs {
-    length: usize,
-    stride: usize,
+pub(crate) struct Runs {
+    pub(crate) length: usize,
+    pub(crate) stride: usize,
 }
 
 struct Job<'a> {
@@ -222,7 +228,7 @@ impl<P: Stores> Stored<'_, P> {
                     let column = first_column + v * S::LANES;
                     let left = columns.saturating_sub(column).min(S::LANES);
                     let at = (row + r) * columns + column.min(columns);
-                    let sum = if last { job.finish(s, sum, at, left) } else { sum };
+                    let sum = if last { finish(s, &job.epilogue, sum, at, left) } else { sum };
                     if full {
                         s.store(job.out.add(at), sum);
                     } else {
@@ -234,20 +240,18 @@ impl<P: Stores> Stored<'_, P> {
     }
 }
 
-impl Job<'_> {
-    /// The residual and the activation, for the `left` elements from `at` on.
-    #[inline(always)]
-    fn finish<S: Simd>(&self, s: S, sum: S::Vector, at: usize, left: usize) -> S::Vector {
-        let sum = match self.epilogue.residual {
-            Some(residual) => s.add(sum, s.load_partial(&residual[at..at + left], 0.0)),
-            None => sum,
-        };
-        match self.epilogue.activation {
-            None => sum,
-            Some(Activation::Elu) => math::elu(s, sum),
-            Some(Activation::GeluErf) => math::gelu_erf(s, sum),
-            Some(Activation::GeluTanh) => math::gelu_tanh(s, sum),
-        }
+/// The residual and the activation, for the `left` elements from `at` on.
+#[inline(always)]
+pub(crate) fn finish<S: Simd>(s: S, epilogue: &Epilogue<'_>, sum: S::Vector, at: usize, left: usize) -> S::Vector {
+    let sum = match epilogue.residual {
+        Some(residual) => s.add(sum, s.load_partial(&residual[at..at + left], 0.0)),
+        None => sum,
+    };
+    match epilogue.activation {
+        None => sum,
+        Some(Activation::Elu) => math::elu(s, sum),
+        Some(Activation::GeluErf) => math::gelu_erf(s, sum),
+        Some(Activation::GeluTanh) => math::gelu_tanh(s, sum),
     }
 }
 
