@@ -8,8 +8,8 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mimi_kernels::simd::Level;
 use mimi_kernels::{
-    Activation, Attention, Codebook, Epilogue, PackedMatrix, Precision, Rows, Steps, Threads, attend, cache_len, elu,
-    product,
+    Activation, Attention, Codebook, Epilogue, PackedMatrix, Precision, Rows, Steps, Strided, Threads, attend,
+    cache_len, elu, product,
 };
 
 /// Name, rows, depth, columns and the stride from row to row, of one frame of 80 ms.
@@ -36,8 +36,8 @@ fn products(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("product {precision:?} {frames} frames {}", level.name()));
         for (name, rows, depth, columns, stride) in SHAPES {
             let rows = rows * frames;
-            let weight = |k: usize, n: usize| ((k * 7 + n * 3) % 17) as f32 / 17.0 - 0.5;
-            let weights = PackedMatrix::new(level, precision, (depth, columns), None, weight);
+            let weights: Vec<f32> = (0..depth * columns).map(|i| (i % 17) as f32 / 17.0 - 0.5).collect();
+            let weights = PackedMatrix::new(level, precision, &Strided::row_major(&weights, columns), None);
             let x: Vec<f32> = (0..rows * stride + depth).map(|i| (i % 13) as f32 / 13.0 - 0.5).collect();
             let mut left = Rows::new(depth);
             left.push(&x, stride, rows);
@@ -75,7 +75,8 @@ fn others(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(x.len() as u64));
     group.bench_function("elu", |bencher| bencher.iter(|| elu(level, &x, black_box(&mut y), &threads)));
 
-    let weights = PackedMatrix::new(level, Precision::Float32, (512, 2048), None, |k, n| (k % 3 + n % 5) as f32 / 9.0);
+    let weights: Vec<f32> = (0..512 * 2048).map(|i| (i % 7) as f32 / 9.0).collect();
+    let weights = PackedMatrix::new(level, Precision::Float32, &Strided::row_major(&weights, 2048), None);
     let (x, mut y) = (vec![0.25; 2 * 512], vec![0.0; 2 * 2048]);
     let epilogue = Epilogue { residual: None, activation: Some(Activation::GeluErf) };
     group.bench_function("transformer in, with GELU", |bencher| {

@@ -4,6 +4,7 @@ use crate::packed::{PackedMatrix, Precision};
 use crate::product::{Epilogue, product};
 use crate::rows::Rows;
 use crate::simd::{Kernel, Level, Simd};
+use crate::strided::Strided;
 use crate::threads::Threads;
 
 /// A codebook of `entries` vectors of `dim` floats, packed so that the search is one product.
@@ -25,12 +26,9 @@ impl Codebook {
     pub fn new(level: Level, entries: &[f32], dim: usize) -> Self {
         assert!(dim > 0 && entries.len().is_multiple_of(dim), "entries of {dim} floats");
         let norms: Vec<f32> = entries.chunks_exact(dim).map(|e| e.iter().map(|v| v * v).sum()).collect();
-        let shape = (dim, norms.len());
-        Self {
-            matrix: PackedMatrix::new(level, Precision::Float32, shape, Some(&norms), |k, n| {
-                -2.0 * entries[n * dim + k]
-            }),
-        }
+        let doubled: Vec<f32> = entries.iter().map(|value| -2.0 * value).collect();
+        let matrix = Strided::transposed(&doubled, dim);
+        Self { matrix: PackedMatrix::new(level, Precision::Float32, &matrix, Some(&norms)) }
     }
 
     /// Number of entries.

@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use crate::memory::{Buffer, Number};
 use crate::simd::Level;
+use crate::strided::Strided;
 
 /// How weights are stored. Products are in float32 in any case: less storage is less to read from memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,14 +50,12 @@ pub(crate) enum Panels {
 pub(crate) const INT8_UNIT: f32 = 16_777_216.0; // 2^24
 
 impl PackedMatrix {
-    /// Packs the matrix whose element at `(k, n)` is `weight(k, n)`, with a bias per column or none.
-    pub fn new(
-        level: Level,
-        precision: Precision,
-        (depth, columns): (usize, usize),
-        bias: Option<&[f32]>,
-        weight: impl Fn(usize, usize) -> f32,
-    ) -> Self {
+    /// Packs a matrix, with a bias per column or none.
+    ///
+    /// # Panics
+    /// If the bias is not as long as the matrix has columns.
+    pub fn new(level: Level, precision: Precision, matrix: &Strided<'_>, bias: Option<&[f32]>) -> Self {
+        let (depth, columns) = matrix.shape();
         let width = panel_width(level);
         let mut padded = vec![0.0; columns.next_multiple_of(width)];
         if let Some(bias) = bias {
@@ -64,28 +63,12 @@ impl PackedMatrix {
         }
         let lanes = level.lanes();
         let panels = match precision {
-            Precision::Float32 if columns == 1 => Panels::Column(pack((depth, 1, 1), |k, _| k, weight)),
-            Precision::Float32 => Panels::Float32(pack((depth, columns, width), |k, c| k * width + c, weight)),
+            Precision::Float32 if columns == 1 => Panels::Column(pack(matrix, 1, |k, _| k, |value| value)),
+            Precision::Float32 => Panels::Float32(pack(matrix, width, |k, c| k * width + c, |value| value)),
             Precision::Bfloat16 => {
-                let pair = |k, c| k * width + c % lanes * 2 + c / lanes;
-                Panels::Bfloat16(pack((depth, columns, width), pair, |k, n| to_bfloat16(weight(k, n))))
+                Panels::Bfloat16(pack(matrix, width, |k, c| k * width + c % lanes * 2 + c / lanes, to_bfloat16))
             }
-            Precision::Int8 => {
-                let groups = depth.div_ceil(GROUP);
-                let plain = |group, c| group * width + c;
-                let scales = pack((groups, columns, width), plain, |group, n| {
-                    let depths = group * GROUP..depth.min((group + 1) * GROUP);
-                    depths.map(|k| weight(k, n).abs()).fold(0.0, f32::max) / 127.0
-                });
-                let quad = |k, c| k / 2 * 2 * width + c % lanes * 4 + k % 2 * 2 + c / lanes;
-                let values = pack((depth.next_multiple_of(2), columns, width), quad, |k, n| {
-                    let scale = scales[(n / width * groups + k / GROUP) * width + n % width];
-                    if k < depth && scale > 0.0 { round(weight(k, n) / scale) as i8 } else { 0 }
-                });
-                let mut scales = scales;
-                scales.iter_mut().for_each(|scale| *scale /= INT8_UNIT);
-                Panels::Int8(values, scales)
-            }
+            Precision::Int8 => pack_int8(matrix, width, lanes),
         };
         Self { level, depth, columns, panels, bias: padded }
     }
@@ -133,27 +116,53 @@ fn panel_width(level: Level) -> usize {
     VECTORS_PER_PANEL * level.lanes()
 }
 
-/// Panels of `width` columns of the matrix whose element at `(k, n)` is `value(k, n)`, that of column `c` of a panel at
-/// `place(k, c)`.
+/// Depths that are packed together, in the order in which they lie in the source: each line of it is then read once.
+const STRIPE: usize = 64;
+
+/// Panels of `width` columns, the element at depth `k` and column `c` of a panel at `place(k, c)`.
 fn pack<T: Number>(
-    (depth, columns, width): (usize, usize, usize),
+    matrix: &Strided<'_>,
+    width: usize,
     place: impl Fn(usize, usize) -> usize,
-    value: impl Fn(usize, usize) -> T,
+    store: impl Fn(f32) -> T,
 ) -> Buffer<T> {
-    /// Column by column inside a stripe of depths: both the source rows and the stripe stay in the cache.
-    const STRIPE: usize = 16;
+    let (depth, columns) = matrix.shape();
     let mut packed = Buffer::zeros(columns.div_ceil(width) * depth * width);
-    for (panel, data) in packed.chunks_exact_mut((depth * width).max(1)).enumerate() {
-        let first = panel * width;
-        for stripe in (0..depth).step_by(STRIPE) {
-            for column in 0..width.min(columns - first) {
-                for k in stripe..depth.min(stripe + STRIPE) {
-                    data[place(k, column)] = value(k, first + column);
+    for stripe in matrix.depths_as_they_lie().chunks(STRIPE) {
+        for (panel, data) in packed.chunks_exact_mut((depth * width).max(1)).enumerate() {
+            let first = panel * width;
+            for c in 0..width.min(columns - first) {
+                for &k in stripe {
+                    data[place(k, c)] = store(matrix.at(k, first + c));
                 }
             }
         }
     }
     packed
+}
+
+fn pack_int8(matrix: &Strided<'_>, width: usize, lanes: usize) -> Panels {
+    let (depth, columns) = matrix.shape();
+    let (even_depth, groups, panels) = (depth.next_multiple_of(2), depth.div_ceil(GROUP), columns.div_ceil(width));
+    let mut values = Buffer::zeros(panels * even_depth * width);
+    let mut scales = Buffer::zeros(panels * groups * width);
+    for group in 0..groups {
+        let depths = group * GROUP..depth.min((group + 1) * GROUP);
+        for n in 0..columns {
+            let (panel, c) = (n / width, n % width);
+            let greatest = depths.clone().map(|k| matrix.at(k, n).abs()).fold(0.0, f32::max);
+            if greatest == 0.0 {
+                continue;
+            }
+            let (inverse, data) = (127.0 / greatest, &mut values[panel * even_depth * width..][..even_depth * width]);
+            for k in depths.clone() {
+                data[k / 2 * 2 * width + c % lanes * 4 + k % 2 * 2 + c / lanes] =
+                    round(matrix.at(k, n) * inverse) as i8;
+            }
+            scales[(panel * groups + group) * width + c] = greatest / 127.0 / INT8_UNIT;
+        }
+    }
+    Panels::Int8(values, scales)
 }
 
 fn to_bfloat16(value: f32) -> u16 {

@@ -1,7 +1,7 @@
 //! Causal convolution.
 
 use candle_core::Tensor;
-use mimi_kernels::{Epilogue, PackedMatrix, Rows, product};
+use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
 
 use super::activation::finish;
 use super::{Activation, Backend, Host, host};
@@ -76,16 +76,13 @@ impl Conv {
     ) -> Result<Self> {
         let ConvShape { c_in, c_out, kernel, .. } = shape;
         let body = match backend {
-            Backend::Kernels(host) => Body::Kernels {
-                weight: PackedMatrix::new(
-                    host.level,
-                    host.precision_if(shape.slow),
-                    (kernel * c_in, c_out),
-                    bias,
-                    |k, n| weight[(n * c_in + k % c_in) * kernel + k / c_in],
-                ),
-                host: host.clone(),
-            },
+            Backend::Kernels(host) => {
+                let inputs = (0..kernel).flat_map(|tap| (0..c_in).map(move |input| input * kernel + tap));
+                let outputs = (0..c_out).map(|output| output * c_in * kernel);
+                let matrix = Strided::new(weight, inputs, outputs);
+                let weight = PackedMatrix::new(host.level, host.precision_if(shape.slow), &matrix, bias);
+                Body::Kernels { weight, host: host.clone() }
+            }
             Backend::Composed(_) => Body::Composed {
                 weight: backend.tensor(weight, &[c_out, c_in, kernel])?,
                 bias: bias.map(|bias| backend.tensor(bias, &[c_out])).transpose()?,

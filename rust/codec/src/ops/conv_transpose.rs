@@ -1,7 +1,9 @@
 //! Causal transposed convolution with kernel `2 stride`.
 
+use std::borrow::Cow;
+
 use candle_core::Tensor;
-use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, product, upsample};
+use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, Strided, product, upsample};
 
 use super::activation::finish;
 use super::{Activation, Backend, Host, host};
@@ -54,7 +56,7 @@ impl ConvTranspose {
         bias: Option<&[f32]>,
     ) -> Result<Self> {
         let ConvTransposeShape { c_in, c_out, stride, groups, slow, activation } = shape;
-        let (kernel, group_in, group_out) = (2 * stride, c_in / groups, c_out / groups);
+        let (kernel, group_out) = (2 * stride, c_out / groups);
         let depthwise = groups == c_in && groups == c_out && bias.is_none() && activation.is_none();
         let body = match backend {
             Backend::Kernels(host) if depthwise => {
@@ -62,21 +64,14 @@ impl ConvTranspose {
                 Body::Depthwise { taps, host: host.clone() }
             }
             Backend::Kernels(host) => {
+                let dense = ungrouped(weight, shape);
+                // The first half of a row is x[t - 1], the second x[t].
+                let inputs = [stride, 0].into_iter().flat_map(|tap| (0..c_in).map(move |i| i * c_out * kernel + tap));
+                let outputs = (0..stride).flat_map(|tap| (0..c_out).map(move |output| output * kernel + tap));
+                let matrix = Strided::new(&dense, inputs, outputs);
                 let repeated = bias.map(|bias| bias.repeat(stride));
-                let packed = PackedMatrix::new(
-                    host.level,
-                    host.precision_if(slow),
-                    (2 * c_in, stride * c_out),
-                    repeated.as_deref(),
-                    |k, n| {
-                        // The first half of a row is x[t - 1], the second x[t].
-                        let (input, output) = (k % c_in, n % c_out);
-                        let tap = n / c_out + if k < c_in { stride } else { 0 };
-                        let same_group = input / group_in == output / group_out;
-                        if same_group { weight[(input * group_out + output % group_out) * kernel + tap] } else { 0.0 }
-                    },
-                );
-                Body::Dense { weight: packed, host: host.clone() }
+                let weight = PackedMatrix::new(host.level, host.precision_if(slow), &matrix, repeated.as_deref());
+                Body::Dense { weight, host: host.clone() }
             }
             Backend::Composed(_) => Body::Composed {
                 weight: backend.tensor(weight, &[c_in, group_out, kernel])?,
@@ -147,4 +142,19 @@ impl ConvTranspose {
             Body::Composed { weight, bias } => host::bytes([Some(weight), bias.as_ref()]),
         }
     }
+}
+
+/// Weights `(c_in, c_out, 2 stride)` with zeros between the groups.
+fn ungrouped(weight: &[f32], shape: ConvTransposeShape) -> Cow<'_, [f32]> {
+    let ConvTransposeShape { c_in, c_out, stride, groups, .. } = shape;
+    if groups == 1 {
+        return Cow::Borrowed(weight);
+    }
+    let group = c_out / groups * 2 * stride;
+    let mut dense = vec![0.0; c_in * c_out * 2 * stride];
+    let inputs = dense.chunks_exact_mut(c_out * 2 * stride).zip(weight.chunks_exact(group));
+    for (input, (outputs, weights)) in inputs.enumerate() {
+        outputs[input / (c_in / groups) * group..][..group].copy_from_slice(weights);
+    }
+    Cow::Owned(dense)
 }

@@ -1,7 +1,7 @@
 //! A dense layer over the last dimension.
 
 use candle_core::Tensor;
-use mimi_kernels::{Epilogue, PackedMatrix, Rows, product};
+use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
 
 use super::activation::finish;
 use super::{Activation, Backend, Host, host};
@@ -29,7 +29,7 @@ impl Linear {
     ) -> Result<Self> {
         let body = match backend {
             Backend::Kernels(host) => Body::Kernels {
-                weight: PackedMatrix::new(host.level, host.precision, (c_in, c_out), bias, |k, n| weight[n * c_in + k]),
+                weight: PackedMatrix::new(host.level, host.precision, &Strided::transposed(weight, c_in), bias),
                 host: host.clone(),
             },
             Backend::Composed(_) => Body::Composed {

@@ -8,6 +8,7 @@ mod product;
 mod random;
 mod rows;
 mod rowwise;
+mod strided;
 mod threads;
 
 /// The relative error of one rounding to float32.

@@ -1,6 +1,6 @@
 //! The product and its epilogue.
 
-use mimi_kernels::{Activation, Epilogue, PackedMatrix, Precision, Rows, Threads, elu, product, simd::Level};
+use mimi_kernels::{Activation, Epilogue, PackedMatrix, Precision, Rows, Strided, Threads, elu, product, simd::Level};
 
 use crate::random::Random;
 use crate::{ROUNDING, bits};
@@ -27,8 +27,8 @@ impl Weights {
     }
 
     pub(crate) fn packed_as(&self, level: Level, precision: Precision, bias: Option<&[f32]>) -> PackedMatrix {
-        let at = |k, n| self.values[k * self.columns + n];
-        PackedMatrix::new(level, precision, (self.depth, self.columns), bias, at)
+        let depths = (0..self.depth).map(|k| k * self.columns);
+        PackedMatrix::new(level, precision, &Strided::new(&self.values, depths, 0..self.columns), bias)
     }
 
     /// `bias + row . weights`, and the same of the magnitudes.
