@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::values::{check_codes, check_latents, check_pcm};
 use super::{Codes, Latents, Mimi};
+use crate::ops::Signal;
 use crate::state::State;
 use crate::{Error, Result};
 
@@ -73,7 +74,9 @@ impl Mimi {
     pub fn decode_latents(&self, latents: &Latents, stop: StopFn<'_>) -> Result<Vec<f32>> {
         check_latents(latents, self.config().hidden_size)?;
         let blocks = latents.data.chunks(BLOCK_FRAMES * latents.dim);
-        let blocks = blocks.map(|block| self.inner.backend.tensor(block, &[1, block.len() / latents.dim, latents.dim]));
+        let blocks = blocks.map(|block| {
+            self.inner.backend.tensor(block, &[1, block.len() / latents.dim, latents.dim]).map(Signal::from)
+        });
         self.decode_blocks(blocks, latents.frames(), stop)
     }
 
@@ -135,14 +138,15 @@ impl Mimi {
                     self.inner.backend.tensor(&filled, &[1, filled.len(), 1])?
                 }
             };
-            take(&encoder.forward(&tensor, &mut state, &[0], end)?)?;
+            let latents = encoder.forward(tensor.into(), &mut state, &[0], end)?;
+            take(&latents)?;
         }
         Ok(())
     }
 
     fn decode_blocks(
         &self,
-        blocks: impl Iterator<Item = Result<Tensor>>,
+        blocks: impl Iterator<Item = Result<Signal>>,
         frames: usize,
         stop: StopFn<'_>,
     ) -> Result<Vec<f32>> {
@@ -153,7 +157,8 @@ impl Mimi {
             if stop() {
                 return Err(Error::Interrupted);
             }
-            let samples = decoder.forward(&latents?, &mut state, &[0])?;
+            let latents = latents?;
+            let samples = decoder.forward(&latents, &mut state, &[0])?;
             pcm.extend(samples.flatten_all()?.to_vec1::<f32>()?);
         }
         Ok(pcm)

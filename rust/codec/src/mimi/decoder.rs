@@ -6,7 +6,7 @@ use crate::Result;
 use crate::mimi::builder::Builder;
 use crate::mimi::seanet::Seanet;
 use crate::mimi::transformer::Transformer;
-use crate::ops::{ConvTranspose, ConvTransposeShape};
+use crate::ops::{ConvTranspose, ConvTransposeShape, Signal};
 use crate::state::{Block, State, StateLayout};
 
 /// Upsampling to the transformer's rate, transformer, convolution stack.
@@ -36,12 +36,12 @@ impl Decoder {
     }
 
     /// `(rows, frames, hidden_size)` to `(rows, frames * frame_size, 1)`.
-    pub(crate) fn forward(&self, latents: &Tensor, state: &mut State, rows: &[usize]) -> Result<Tensor> {
+    pub(crate) fn forward(&self, latents: &Tensor, state: &mut State, rows: &[usize]) -> Result<Signal> {
         let block = Block { state, rows, end: false };
         let x = self.upsample.forward(latents, &block)?;
         let steps = x.dim(1)?;
-        let x = self.transformer.forward(&x, &block)?;
-        let pcm = self.seanet.forward(&x, &block)?;
+        let x = self.transformer.forward(x, &block)?;
+        let pcm = self.seanet.forward(x, &block)?;
         state.advance(rows, steps);
         Ok(pcm)
     }

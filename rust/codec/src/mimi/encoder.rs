@@ -1,12 +1,10 @@
 //! From samples to latents.
 
-use candle_core::Tensor;
-
 use crate::Result;
 use crate::mimi::builder::Builder;
 use crate::mimi::seanet::Seanet;
 use crate::mimi::transformer::Transformer;
-use crate::ops::{Conv, ConvShape, Edge};
+use crate::ops::{Conv, ConvShape, Edge, Signal};
 use crate::state::{Block, State, StateLayout};
 
 /// Convolution stack, transformer, downsampling to the latents' rate.
@@ -40,11 +38,11 @@ impl Encoder {
     /// `(rows, samples, 1)` to `(rows, ceil(samples / frame_size), hidden_size)`.
     ///
     /// The samples are whole frames, unless the rows' clips `end` here.
-    pub(crate) fn forward(&self, pcm: &Tensor, state: &mut State, rows: &[usize], end: bool) -> Result<Tensor> {
+    pub(crate) fn forward(&self, pcm: Signal, state: &mut State, rows: &[usize], end: bool) -> Result<Signal> {
         let block = Block { state, rows, end };
         let x = self.seanet.forward(pcm, &block)?;
         let steps = x.dim(1)?;
-        let x = self.transformer.forward(&x, &block)?;
+        let x = self.transformer.forward(x, &block)?;
         let latents = self.downsample.forward(&x, None, &block)?;
         state.advance(rows, steps);
         Ok(latents)

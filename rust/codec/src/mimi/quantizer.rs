@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use crate::Result;
 use crate::mimi::builder::Builder;
-use crate::ops::{Backend, Codebooks, Linear};
+use crate::ops::{Backend, Codebooks, Linear, Signal};
 use crate::weights::Parts;
 
 /// Two residual quantizers side by side, both fed with the same latents: the semantic one gives the first codes, the
@@ -53,7 +53,7 @@ impl Quantizer {
     }
 
     /// Latents `(1, frames, hidden_size)` of codes `(frames, count)`.
-    pub(crate) fn decode(&self, codes: &[u32], count: usize) -> Result<Tensor> {
+    pub(crate) fn decode(&self, codes: &[u32], count: usize) -> Result<Signal> {
         let split = count.min(self.semantic.codebooks.len());
         let (mut semantic, mut acoustic) = (Vec::new(), Vec::new());
         for frame in codes.chunks_exact(count) {
@@ -89,17 +89,17 @@ impl Residual {
 
     fn encode(&self, latents: &Tensor, count: usize) -> Result<Vec<u32>> {
         let projected = match &self.input {
-            Some(input) => &input.forward(latents, None)?,
+            Some(input) => &*input.forward(latents, None)?,
             None => latents,
         };
         self.codebooks.search(&projected.flatten(0, 1)?, count)
     }
 
-    fn decode(&self, codes: &[u32], count: usize, backend: &Backend, residual: Option<&Tensor>) -> Result<Tensor> {
-        let sum = self.codebooks.sum(codes, count, backend)?.unsqueeze(0)?;
+    fn decode(&self, codes: &[u32], count: usize, backend: &Backend, residual: Option<&Tensor>) -> Result<Signal> {
+        let sum = self.codebooks.sum(codes, count, backend)?;
         Ok(match (&self.output, residual) {
             (Some(output), residual) => output.forward(&sum, residual)?,
-            (None, Some(residual)) => (sum + residual)?,
+            (None, Some(residual)) => (&*sum + residual)?.into(),
             (None, None) => sum,
         })
     }

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use crate::Result;
 use crate::config::SeanetLayer;
 use crate::mimi::builder::Builder;
-use crate::ops::{Activation, Backend, Conv, ConvShape, ConvTranspose, ConvTransposeShape, Edge, elu};
+use crate::ops::{Activation, Backend, Conv, ConvShape, ConvTranspose, ConvTransposeShape, Edge, Signal, elu};
 use crate::state::Block;
 
 /// A stack of convolutions, each with the ELU that follows it.
@@ -103,16 +103,16 @@ impl Seanet {
     }
 
     /// `(rows, steps, channels)` through all layers.
-    pub(crate) fn forward(&self, x: &Tensor, block: &Block<'_>) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: Signal, block: &Block<'_>) -> Result<Signal> {
         if self.downwards {
-            self.through(&self.slow, &self.in_pieces(x, block)?, block)
+            self.through(&self.slow, self.in_pieces(x, block)?, block)
         } else {
-            self.in_pieces(&self.through(&self.slow, x, block)?, block)
+            self.in_pieces(self.through(&self.slow, x, block)?, block)
         }
     }
 
     /// Through the fast layers, piece by piece: a few short rows at a time, or a part of a long one.
-    fn in_pieces(&self, x: &Tensor, block: &Block<'_>) -> Result<Tensor> {
+    fn in_pieces(&self, x: Signal, block: &Block<'_>) -> Result<Signal> {
         let (rows, steps, _) = x.dims3()?;
         if self.fast.is_empty() || rows * steps <= self.piece {
             return self.through(&self.fast, x, block);
@@ -124,21 +124,22 @@ impl Seanet {
             let pieces = (0..steps).step_by(self.piece).map(|from| {
                 let piece = strip.narrow(1, from, self.piece.min(steps - from))?.contiguous()?;
                 let end = block.end && from + self.piece >= steps;
-                self.through(&self.fast, &piece, &Block { rows: &block.rows[first..first + count], end, ..*block })
+                let block = Block { rows: &block.rows[first..first + count], end, ..*block };
+                self.through(&self.fast, piece.into(), &block)
             });
-            Ok(Tensor::cat(&pieces.collect::<Result<Vec<_>>>()?, 1)?)
+            join(pieces.collect::<Result<_>>()?, 1)
         });
-        Ok(Tensor::cat(&strips.collect::<Result<Vec<_>>>()?, 0)?)
+        join(strips.collect::<Result<_>>()?, 0)
     }
 
-    fn through(&self, layers: &[Layer], x: &Tensor, block: &Block<'_>) -> Result<Tensor> {
-        let mut x = x.clone();
+    fn through(&self, layers: &[Layer], mut x: Signal, block: &Block<'_>) -> Result<Signal> {
         for layer in layers {
             x = match layer {
                 Layer::Conv(conv) => conv.forward(&x, None, block)?,
                 Layer::ConvTranspose(conv) => conv.forward(&x, block)?,
                 Layer::Residual(residual) => {
-                    let hidden = residual.wide.forward(&elu(&self.backend, &x)?, None, block)?;
+                    let activated = elu(&self.backend, &x)?;
+                    let hidden = residual.wide.forward(&activated, None, block)?;
                     let shortcut = match &residual.shortcut {
                         Some(conv) => conv.forward(&x, None, block)?,
                         None => x,
@@ -159,6 +160,18 @@ impl Seanet {
             }
         };
         self.fast.iter().chain(&self.slow).map(bytes).sum()
+    }
+}
+
+/// Signals one after the other along an axis.
+fn join(mut parts: Vec<Signal>, axis: usize) -> Result<Signal> {
+    match parts.pop() {
+        // Joined to nothing it would be a view of itself.
+        Some(only) if parts.is_empty() => Ok(only),
+        last => {
+            parts.extend(last);
+            Ok(Tensor::cat(&parts, axis)?.into())
+        }
     }
 }
 

@@ -1,10 +1,8 @@
 //! The windowed transformer on either side of the quantizer.
 
-use candle_core::Tensor;
-
 use crate::Result;
 use crate::mimi::builder::Builder;
-use crate::ops::{Attention, AttentionShape, LayerNorm, Linear, Rotary};
+use crate::ops::{Attention, AttentionShape, LayerNorm, Linear, Rotary, Signal};
 use crate::state::Block;
 
 /// Pre-norm layers of attention and feed-forward, each scaled channel by channel before it is added.
@@ -64,14 +62,15 @@ impl Transformer {
     }
 
     /// `(rows, steps, hidden_size)` to the same shape.
-    pub(crate) fn forward(&self, x: &Tensor, block: &Block<'_>) -> Result<Tensor> {
+    pub(crate) fn forward(&self, mut x: Signal, block: &Block<'_>) -> Result<Signal> {
         let angles = self.rotary.angles(x.dim(1)?, block)?;
-        let mut x = x.clone();
         for layer in &self.layers {
-            let projected = layer.query_key_value.forward(&layer.attention_norm.forward(&x)?, None)?;
+            let normed = layer.attention_norm.forward(&x)?;
+            let projected = layer.query_key_value.forward(&normed, None)?;
             let attended = layer.attention.forward(&projected, &angles, block)?;
             x = layer.attention_out.forward(&attended, Some(&x))?;
-            let hidden = layer.mlp_in.forward(&layer.mlp_norm.forward(&x)?, None)?;
+            let normed = layer.mlp_norm.forward(&x)?;
+            let hidden = layer.mlp_in.forward(&normed, None)?;
             x = layer.mlp_out.forward(&hidden, Some(&x))?;
         }
         Ok(x)

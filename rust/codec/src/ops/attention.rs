@@ -3,7 +3,7 @@
 use candle_core::{D, Device, Tensor};
 use mimi_kernels::{Steps, attend, cache_len};
 
-use super::{Backend, Host, host};
+use super::{Backend, Host, Signal, host};
 use crate::Result;
 use crate::state::{Block, Slot, StateLayout};
 
@@ -68,20 +68,20 @@ impl Attention {
     }
 
     /// `qkv` `(rows, steps, (heads + 2 kv_heads) * head_dim)` to `(rows, steps, heads * head_dim)`.
-    pub(crate) fn forward(&self, qkv: &Tensor, rotary: &Tensor, block: &Block<'_>) -> Result<Tensor> {
+    pub(crate) fn forward(&self, qkv: &Tensor, rotary: &Tensor, block: &Block<'_>) -> Result<Signal> {
         match &self.body {
             Body::Kernels(host) => self.attend(host, qkv, rotary, block),
-            Body::Composed => self.compose(qkv, rotary, block),
+            Body::Composed => Ok(self.compose(qkv, rotary, block)?.into()),
         }
     }
 
-    fn attend(&self, host: &Host, qkv: &Tensor, rotary: &Tensor, block: &Block<'_>) -> Result<Tensor> {
+    fn attend(&self, host: &Host, qkv: &Tensor, rotary: &Tensor, block: &Block<'_>) -> Result<Signal> {
         let (rows, steps, width) = qkv.dims3()?;
         let (angles, out_width) = (steps * self.shape.head_dim, self.shape.heads * self.shape.head_dim);
         let cache_len = cache_len(&self.shape);
         host::with_floats(qkv, |qkv| {
             host::with_floats(rotary, |rotary| {
-                host::fill((rows, steps, out_width), |out| {
+                Signal::write(host, (rows, steps, out_width), |out| {
                     host::change(block.slot(self.cache), |cache| {
                         let parts = qkv.chunks_exact(steps * width).zip(out.chunks_exact_mut(steps * out_width));
                         for (i, (qkv, out)) in parts.enumerate() {

@@ -3,7 +3,7 @@
 use candle_core::{D, Tensor};
 use mimi_kernels::Codebook;
 
-use super::{Backend, Host, host};
+use super::{Backend, Host, Signal, host};
 use crate::Result;
 
 /// Codebooks in the order in which each quantizes what the ones before it left.
@@ -69,15 +69,16 @@ impl Codebooks {
         }
     }
 
-    /// The sum `(vectors, dim)` of the entries that `codes` `(vectors, count)` name, in the codebooks' order.
+    /// The sum `(1, vectors, dim)` of the entries that `codes` `(vectors, count)` name, in the codebooks' order.
     ///
     /// Codes are less than the number of entries: the caller has checked.
-    pub(crate) fn sum(&self, codes: &[u32], count: usize, backend: &Backend) -> Result<Tensor> {
+    pub(crate) fn sum(&self, codes: &[u32], count: usize, backend: &Backend) -> Result<Signal> {
         let vectors = codes.len() / count;
         match &self.body {
-            Body::Kernels { books, .. } => {
+            Body::Kernels { books, host } => {
                 let dim = books.first().map_or(0, Codebook::dim);
-                host::fill((vectors, dim), |out| {
+                Signal::write(host, (1, vectors, dim), |out| {
+                    out.fill(0.0);
                     for (codes, sum) in codes.chunks_exact(count).zip(out.chunks_exact_mut(dim)) {
                         for (book, &code) in books.iter().zip(codes) {
                             book.add_entry(code as usize, sum);
@@ -96,7 +97,8 @@ impl Codebooks {
                         None => entries,
                     });
                 }
-                sum.ok_or_else(|| crate::Error::Codes("expected at least one codebook, got none".into()))
+                let sum = sum.ok_or_else(|| crate::Error::Codes("expected at least one codebook, got none".into()))?;
+                Ok(sum.unsqueeze(0)?.into())
             }
         }
     }

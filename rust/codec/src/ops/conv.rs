@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
 
 use super::activation::finish;
-use super::{Activation, Backend, Host, host};
+use super::{Activation, Backend, Host, Signal, host};
 use crate::Result;
 use crate::state::{Block, Slot, StateLayout};
 
@@ -92,7 +92,7 @@ impl Conv {
     }
 
     /// `(rows, steps, c_in)` to `(rows, ceil(steps / stride), c_out)`; a residual has the output's shape.
-    pub(crate) fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal> {
         self.begin(x, block)?;
         let x = &self.fill_up(x, block)?;
         let y = match &self.body {
@@ -147,7 +147,7 @@ impl Conv {
         x: &Tensor,
         residual: Option<&Tensor>,
         block: &Block<'_>,
-    ) -> Result<Tensor> {
+    ) -> Result<Signal> {
         let ConvShape { c_in, c_out, stride, dilation, .. } = self.shape;
         let (rows, steps, _) = x.dims3()?;
         let outputs = steps / stride;
@@ -177,7 +177,7 @@ impl Conv {
                     }
                 }
                 host::with_optional_floats(residual, |residual| {
-                    host::fill((rows, outputs, c_out), |out| {
+                    Signal::write(host, (rows, outputs, c_out), |out| {
                         let epilogue = Epilogue { residual, activation: self.shape.activation };
                         product(&left, runs, weight, epilogue, out, &host.threads);
                         Ok(())

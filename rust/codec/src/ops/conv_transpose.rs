@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, Strided, product, upsample};
 
 use super::activation::finish;
-use super::{Activation, Backend, Host, host};
+use super::{Activation, Backend, Host, Signal, host};
 use crate::Result;
 use crate::state::{Block, Slot, StateLayout};
 
@@ -82,7 +82,7 @@ impl ConvTranspose {
     }
 
     /// `(rows, steps, c_in)` to `(rows, steps * stride, c_out)`.
-    pub(crate) fn forward(&self, x: &Tensor, block: &Block<'_>) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, block: &Block<'_>) -> Result<Signal> {
         let ConvTransposeShape { c_in, c_out, stride, groups, activation, .. } = self.shape;
         let (rows, steps, _) = x.dims3()?;
         let previous = block.gather(self.previous)?;
@@ -100,7 +100,7 @@ impl ConvTranspose {
                         left.push(edge, c_in, 1);
                         left.push(x, c_in, steps - 1);
                     }
-                    host::fill(shape, |out| {
+                    Signal::write(host, shape, |out| {
                         let epilogue = Epilogue { residual: None, activation };
                         product(&left, (2 * c_in, 0), weight, epilogue, out, &host.threads);
                         Ok(())
@@ -109,7 +109,7 @@ impl ConvTranspose {
             })?,
             Body::Depthwise { taps, host } => host::with_floats(x, |x| {
                 host::with_floats(&previous, |previous| {
-                    host::fill(shape, |out| {
+                    Signal::write(host, shape, |out| {
                         let weights = DepthwiseUpsample { taps, channels: c_in, stride };
                         let rows = previous.chunks_exact(c_in).zip(x.chunks_exact(steps * c_in));
                         for ((previous, x), out) in rows.zip(out.chunks_exact_mut(steps * stride * c_out)) {

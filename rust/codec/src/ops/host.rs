@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Storage, Tensor, bail};
 
 use crate::Result;
 
@@ -18,18 +18,11 @@ pub(crate) fn with_floats<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> Resul
 }
 
 fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((from, to)) => Ok(&storage.as_slice::<f32>()?[from..to]),
-        None => bail!("expected a contiguous tensor"),
+    let Some((from, to)) = layout.contiguous_offsets() else { bail!("expected a contiguous tensor") };
+    match storage.as_slice::<f32>()?.get(from..to) {
+        Some(floats) => Ok(floats),
+        None => bail!("expected a signal that is still there"),
     }
-}
-
-/// A new CPU tensor of `shape`, filled by `write`.
-pub(crate) fn fill(shape: impl Into<Shape>, write: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Tensor> {
-    let shape = shape.into();
-    let mut data = vec![0.0; shape.elem_count()];
-    write(&mut data)?;
-    Ok(Tensor::from_vec(data, shape, &candle_core::Device::Cpu)?)
 }
 
 /// Calls `change` with the floats of a contiguous CPU tensor, in place.

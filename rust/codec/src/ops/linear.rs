@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
 
 use super::activation::finish;
-use super::{Activation, Backend, Host, host};
+use super::{Activation, Backend, Host, Signal, host};
 use crate::Result;
 
 /// `activation(x W^T + bias + residual)`.
@@ -41,12 +41,12 @@ impl Linear {
     }
 
     /// `(rows, steps, c_in)` to `(rows, steps, c_out)`; a residual has the output's shape.
-    pub(crate) fn forward(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Signal> {
         let (rows, steps, _) = x.dims3()?;
         match &self.body {
             Body::Kernels { weight, host } => host::with_floats(x, |x| {
                 host::with_optional_floats(residual, |residual| {
-                    host::fill((rows, steps, weight.columns()), |out| {
+                    Signal::write(host, (rows, steps, weight.columns()), |out| {
                         let left = Rows::contiguous(x, weight.depth());
                         let epilogue = Epilogue { residual, activation: self.activation };
                         product(&left, (weight.depth(), 0), weight, epilogue, out, &host.threads);

@@ -13,6 +13,7 @@ mod conv_transpose;
 mod host;
 mod linear;
 mod norm;
+mod signal;
 #[cfg(test)]
 mod tests;
 
@@ -28,8 +29,10 @@ pub(crate) use conv::{Conv, ConvShape, Edge};
 pub(crate) use conv_transpose::{ConvTranspose, ConvTransposeShape};
 pub(crate) use linear::Linear;
 pub(crate) use norm::LayerNorm;
+pub(crate) use signal::Signal;
 
 use crate::Result;
+use signal::Spare;
 
 /// Where a model's operations run, decided once when it is loaded.
 #[derive(Clone)]
@@ -45,6 +48,7 @@ pub(crate) enum Backend {
 pub(crate) struct Host {
     pub(crate) level: Level,
     pub(crate) threads: Arc<Threads>,
+    pub(crate) spare: Arc<Spare>,
     /// How weights are stored that a stream reads for a few rows at a time: their size is what such a product costs.
     pub(crate) precision: Precision,
 }
@@ -52,7 +56,8 @@ pub(crate) struct Host {
 impl Backend {
     /// The fastest kernels of this processor on `threads` threads.
     pub(crate) fn kernels(threads: usize, precision: Precision) -> Self {
-        Self::Kernels(Host { level: Level::detect(), threads: Arc::new(Threads::new(threads)), precision })
+        let (level, threads) = (Level::detect(), Arc::new(Threads::new(threads)));
+        Self::Kernels(Host { level, threads, spare: Arc::default(), precision })
     }
 
     /// The same with all weights as they are.

@@ -3,7 +3,7 @@
 use candle_core::{D, Tensor};
 use mimi_kernels as kernels;
 
-use super::{Backend, Host, host};
+use super::{Backend, Host, Signal, host};
 use crate::Result;
 
 /// `(x - mean) / sqrt(variance + epsilon) * weight + bias`.
@@ -29,10 +29,10 @@ impl LayerNorm {
         Ok(Self { body, epsilon })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Signal> {
         match &self.body {
             Body::Kernels { weight, bias, host } => host::with_floats(x, |floats| {
-                host::fill(x.shape(), |out| {
+                Signal::write(host, x.shape(), |out| {
                     kernels::layer_norm(host.level, floats, weight, bias, self.epsilon as f32, out);
                     Ok(())
                 })
@@ -40,7 +40,7 @@ impl LayerNorm {
             Body::Composed { weight, bias } => {
                 let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
                 let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + self.epsilon)?.sqrt()?;
-                Ok(centred.broadcast_div(&deviation)?.broadcast_mul(weight)?.broadcast_add(bias)?)
+                Ok(centred.broadcast_div(&deviation)?.broadcast_mul(weight)?.broadcast_add(bias)?.into())
             }
         }
     }

@@ -14,7 +14,7 @@ mod dense;
 use candle_core::{Device, Tensor};
 use mimi_kernels::Precision;
 
-use super::Backend;
+use super::{Backend, Signal};
 use crate::Result;
 use crate::state::{Block, State, StateLayout};
 
@@ -69,7 +69,7 @@ fn made<T>(sessions: usize, make: impl Fn(&Backend, &mut StateLayout) -> Result<
 
 impl<T> Made<T> {
     /// Runs a block of `steps` steps, and counts them.
-    fn run(&mut self, steps: usize, cut: &Cut, forward: impl Fn(&T, &Block<'_>) -> Result<Tensor>) -> Tensor {
+    fn run(&mut self, steps: usize, cut: &Cut, forward: impl Fn(&T, &Block<'_>) -> Result<Signal>) -> Signal {
         let block = Block { state: &self.state, rows: cut.rows, end: cut.end };
         let out = forward(&self.operation, &block).unwrap();
         self.state.advance(cut.rows, steps);
@@ -116,7 +116,7 @@ fn assert_close(got: &[f32], expected: &[f32], allowed: impl Fn(f32) -> f32, wha
 
 /// Asserts that the results of all backends are as near the composition's as `allowed` says, and those of the kernels
 /// equal; gives the composition's.
-fn agree(outs: &[Tensor; 3], allowed: impl Fn(f32) -> f32, what: &str) -> Vec<f32> {
+fn agree(outs: &[Signal; 3], allowed: impl Fn(f32) -> f32, what: &str) -> Vec<f32> {
     let [composed, one, two] = outs;
     assert_eq!((one.dims(), two.dims()), (composed.dims(), composed.dims()), "{what}");
     let (composed, one, two) = (floats(composed), floats(one), floats(two));

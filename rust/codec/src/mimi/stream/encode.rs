@@ -127,7 +127,7 @@ impl EncoderStream {
     fn code_block(&mut self, pcm: &[f32], rows: &[usize], end: bool) -> Result<Vec<u32>> {
         let inner = &self.model.inner;
         let tensor = inner.backend.tensor(pcm, &[rows.len(), pcm.len() / rows.len(), 1])?;
-        let latents = self.model.encoder()?.forward(&tensor, &mut self.state, rows, end)?;
+        let latents = self.model.encoder()?.forward(tensor.into(), &mut self.state, rows, end)?;
         inner.quantizer.encode(&latents, self.codebooks)
     }
 

@@ -73,7 +73,7 @@ fn sums() {
         for (vectors, used) in [(1, 1), (5, 2), (9, 4)] {
             let codes: Vec<u32> = (0..vectors * used).map(|_| random.below(entries as u64) as u32).collect();
             let sum = codebooks.sum(&codes, used, &backend).unwrap();
-            assert_eq!(sum.dims(), [vectors, dim]);
+            assert_eq!(sum.dims(), [1, vectors, dim]);
             // The first entry first, each rounding the same.
             let add = |codes: &[u32], i: usize| -> f32 {
                 books.iter().zip(codes).map(|(book, &code)| book[code as usize * dim + i]).fold(0.0, |sum, e| sum + e)
