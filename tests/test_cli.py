@@ -466,6 +466,35 @@ def test_bench():
     assert "times real time" in table
 
 
+def test_bench_of_sessions(monkeypatch):
+    """As many sessions as keep up with time, found by trying, and no more."""
+    from mimi_codec.cli import bench
+
+    def times(model, pcm, codebooks, sessions):
+        return np.full(2, 9.0 + 5 * sessions), np.full(2, 10.0)
+
+    monkeypatch.setattr(bench, "_frame_times", times)
+    found = bench._sessions(Mimi.demo(), 8)
+    assert max(sessions for sessions, longest in found.items() if longest <= 80) == 12  # 9 + 60 + 10
+    assert found[12] == 79
+    assert found[13] == 84
+    monkeypatch.setattr(bench, "_frame_times", lambda *_: (np.full(2, 50.0), np.full(2, 50.0)))
+    assert bench._sessions(Mimi.demo(), 8) == {1: 100.0}
+
+
+def test_bench_prints_sessions(monkeypatch, capsys):
+    from mimi_codec.cli import bench, main
+
+    model = Mimi.demo()
+    encoding, decoding = bench._frame_times(model, np.zeros(3 * 1920, np.float32), 8, 2)
+    assert encoding.shape == decoding.shape == (3,)
+    assert min(encoding.min(), decoding.min()) > 0
+    monkeypatch.setattr(bench, "_frame_times", lambda *arguments: (np.full(2, 30.0 * arguments[3]), np.ones(2)))
+    command = ["bench", "--model", "demo", "--seconds", "1", "--frames", "2", "--repeats", "1", "--sessions"]
+    assert main(command) == 0
+    assert "2 of one stream (at most: 1 in 31 ms, 2 in 61 ms, 3 in 91 ms, 4 in 121 ms)" in capsys.readouterr().out
+
+
 def test_models_named_in_token_files_can_be_directories_of_a_past_run(tiny_dir, clip, tmp_path):
     """A relative path in a token file is that of the encoding process; --model names it anew."""
     mimi("encode", clip, "-o", tmp_path / "a.npz", "--model", tiny_dir.name, cwd=tiny_dir.parent)

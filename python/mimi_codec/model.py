@@ -68,8 +68,8 @@ class Mimi:
             revision: branch, tag or commit of the repository.
             parts: "encoder" or "decoder" loads that half alone (the quantizer belongs to both).
             num_codebooks: load only the first ones; None loads all.
-            threads: threads one call may use; None takes `MIMI_NUM_THREADS`, or 1. No more are used than the process has
-                processors (its affinity, its quota).
+            threads: threads one call may use; None takes `MIMI_NUM_THREADS`, or 1. No more are used than the process
+                has processors (its affinity, its quota).
             dtype: how the large weights are kept in memory: "float32", "bfloat16" or "int8". Arithmetic is in float32.
             device: "cpu".
             local_files_only: never use the network.

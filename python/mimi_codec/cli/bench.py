@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import math
 import os
 import shutil
 import sys
@@ -12,9 +13,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import __version__, build_info
 from .._arrays import Float32Array
@@ -25,7 +27,10 @@ from ..synthetic import write_synthetic
 from ._common import add_model_options, load_model, positive, say
 from .demo import CLIP
 
-WARM_UP_FRAMES = 5
+FrameTimes: TypeAlias = npt.NDArray[np.float64]
+
+SESSION_FRAMES = 20  # timed for each number of sessions
+MOST_SESSIONS = 64  # tried
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,6 +45,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--seconds", type=positive, default=10, metavar="S", help="length of the clip (default: 10)")
     parser.add_argument("--frames", type=positive, default=125, metavar="N", help="frames streamed (default: 125)")
     parser.add_argument("--repeats", type=positive, default=3, metavar="N", help="runs of the clip; the best counts")
+    parser.add_argument(
+        "--sessions",
+        action="store_true",
+        help="find out how many sessions, encoding and decoding in one stream, keep up with time (a minute or two)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_model_options(parser, default=None, default_text="synthetic, of the size of kyutai/mimi")
     parser.set_defaults(run=run)
@@ -52,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args, name, args.revision)
     loading = time.perf_counter() - began
     clip = _speech(model.sample_rate, args.seconds)
-    stream = _speech(model.sample_rate, (args.frames + WARM_UP_FRAMES) / model.frame_rate)
+    stream = _speech(model.sample_rate, args.frames / model.frame_rate)
     facts: dict[str, Any] = {
         "version": __version__,
         "build": build_info(),
@@ -71,6 +81,9 @@ def run(args: argparse.Namespace) -> int:
     both = facts["encode_frame_ms"]["median"] + facts["decode_frame_ms"]["median"]
     facts["sessions_per_core"] = frame_ms / (both * model.threads)
     facts["peak_memory_bytes"] = peak_memory()
+    if args.sessions:
+        facts["sessions_ms"] = _sessions(model, args.codebooks)
+        facts["sessions_in_time"] = max((n for n, ms in facts["sessions_ms"].items() if ms <= frame_ms), default=0)
     print(json.dumps(facts, indent=2) if args.json else _table(facts, frame_ms, len(clip) / model.sample_rate))
     return 0
 
@@ -120,20 +133,49 @@ def _clip_times(model: Mimi, pcm: Float32Array, codebooks: int, repeats: int) ->
 
 
 def _stream_times(model: Mimi, pcm: Float32Array, codebooks: int) -> dict[str, dict[str, float]]:
-    encoder, decoder = model.encoder_stream(num_codebooks=codebooks), model.decoder_stream()
-    times: dict[str, list[float]] = {"encode_frame_ms": [], "decode_frame_ms": []}
-    for start in range(0, len(pcm), model.frame_size):
+    times = _frame_times(model, pcm, codebooks, 1)
+    return {
+        f"{name}_frame_ms": {"median": float(np.median(taken)), "percentile_99": float(np.percentile(taken, 99))}
+        for name, taken in zip(("encode", "decode"), times, strict=True)
+    }
+
+
+def _sessions(model: Mimi, codebooks: int) -> dict[int, float]:
+    """For numbers of sessions: the longest that encoding and decoding a frame of each took, in ms.
+
+    The numbers double as long as that is less than the frame lasts; then they close in on the greatest that is.
+    """
+    frame_ms = 1000 / model.frame_rate
+    pcm = _speech(model.sample_rate, SESSION_FRAMES / model.frame_rate)
+    longest: dict[int, float] = {}
+    most, too_many, count = 0, 0, 1
+    while 0 < count <= MOST_SESSIONS and count not in longest:
+        encoding, decoding = _frame_times(model, pcm, codebooks, count)
+        longest[count] = float((encoding + decoding).max())
+        if longest[count] <= frame_ms:
+            most = count
+        else:
+            too_many = count
+        count = (most + too_many) // 2 if too_many else 2 * count
+    return longest
+
+
+def _frame_times(model: Mimi, pcm: Float32Array, codebooks: int, sessions: int) -> tuple[FrameTimes, FrameTimes]:
+    """Milliseconds of each frame, encoded and decoded, of streams that have seen all they can remember."""
+    encoder, decoder = model.encoder_stream(sessions, codebooks), model.decoder_stream(sessions)
+    window = math.ceil(model.config.sliding_window / model.config.latent_stride)
+    before = np.resize(pcm, (sessions, 1, window * model.frame_size))
+    decoder.push(encoder.push(before))
+    encoding, decoding = [], []
+    for start in range(0, len(pcm) - model.frame_size + 1, model.frame_size):
+        frame = np.tile(pcm[start : start + model.frame_size], (sessions, 1, 1))
         began = time.perf_counter()
-        codes = encoder.push(pcm[start : start + model.frame_size])
+        codes = encoder.push(frame)
         encoded = time.perf_counter()
         decoder.push(codes)
-        decoded = time.perf_counter()
-        times["encode_frame_ms"].append(1000 * (encoded - began))
-        times["decode_frame_ms"].append(1000 * (decoded - encoded))
-    return {
-        name: {"median": float(np.median(all_)), "percentile_99": float(np.percentile(all_, 99))}
-        for name, all_ in ((name, taken[WARM_UP_FRAMES:]) for name, taken in times.items())
-    }
+        decoding.append(1000 * (time.perf_counter() - encoded))
+        encoding.append(1000 * (encoded - began))
+    return np.array(encoding), np.array(decoding)
 
 
 def peak_memory() -> int | None:
@@ -161,5 +203,8 @@ def _table(facts: dict[str, Any], frame_ms: float, seconds: float) -> str:
         text = f"{times['median']:.1f} ms a frame of {frame_ms:g} ms (99th percentile {times['percentile_99']:.1f})"
         rows.append((f"stream {name}", text))
     rows.append(("sessions per core", f"{facts['sessions_per_core']:.1f}, each encoding and decoding"))
+    if "sessions_ms" in facts:
+        tried = ", ".join(f"{count} in {ms:.0f} ms" for count, ms in sorted(facts["sessions_ms"].items()))
+        rows.append(("sessions in time", f"{facts['sessions_in_time']} of one stream (at most: {tried})"))
     rows.append(("peak memory", "unknown" if peak is None else f"{peak / 1e6:.0f} MB"))
     return "\n".join(f"{name:18} {text}" for name, text in rows)

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Shape, Tensor};
 
 use super::Host;
 use crate::Result;
@@ -28,9 +28,12 @@ impl Signal {
         write: impl FnOnce(&mut [f32]) -> Result<()>,
     ) -> Result<Self> {
         let shape = shape.into();
-        let mut data = host.spare.take(shape.elem_count());
-        write(&mut data)?;
-        let tensor = Tensor::from_vec(data, shape, &candle_core::Device::Cpu)?;
+        let len = shape.elem_count();
+        let mut data = host.spare.take(len);
+        write(&mut data[..len])?;
+        // The tensor of the whole memory, and the signal at its front.
+        let whole = (data.len(),);
+        let tensor = Tensor::from_vec(data, whole, &Device::Cpu)?.narrow(0, 0, len)?.reshape(shape)?;
         Ok(Self { tensor, home: Some(Arc::clone(&host.spare)) })
     }
 }
@@ -91,21 +94,23 @@ pub(crate) struct Spare(Mutex<Vec<Vec<f32>>>);
 const KEPT: usize = 4 << 20;
 
 impl Spare {
-    /// Memory of `len` floats, whatever their values: the smallest there is that they fit, else new.
+    /// Memory of at least `len` floats, whatever their values: the smallest there is, else new.
     fn take(&self, len: usize) -> Vec<f32> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = kept.iter().enumerate().filter(|(_, data)| data.capacity() >= len);
-        let smallest = fitting.min_by_key(|(_, data)| data.capacity()).map(|(index, _)| index);
-        let mut data = smallest.map(|index| kept.swap_remove(index)).unwrap_or_default();
-        drop(kept);
-        data.resize(len, 0.0);
-        data
+        let fitting = kept.iter().enumerate().filter(|(_, data)| data.len() >= len);
+        match fitting.min_by_key(|(_, data)| data.len()).map(|(index, _)| index) {
+            Some(index) => kept.swap_remove(index),
+            None => {
+                drop(kept);
+                vec![0.0; len]
+            }
+        }
     }
 
     fn put_back(&self, data: Vec<f32>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let floats: usize = kept.iter().map(Vec::capacity).sum();
-        if data.capacity() > 0 && floats + data.capacity() <= KEPT {
+        let floats: usize = kept.iter().map(Vec::len).sum();
+        if !data.is_empty() && floats + data.len() <= KEPT {
             kept.push(data);
         }
     }

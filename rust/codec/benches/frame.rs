@@ -1,0 +1,70 @@
+//! One frame of a stream whose windows are full, for a program that counts instructions: see `benches/instructions.py`.
+//!
+//! `frame encode FILE` runs a stream until its windows are full and saves it; run once more with the same file, it goes on
+//! from there with a single frame, in [`counted`].
+
+use std::path::{Path, PathBuf};
+
+use mimi_codec::{Codes, DecoderStream, EncoderStream, Error, LoadOptions, Mimi, Result};
+
+const CODEBOOKS: usize = 8;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let [what, file] = arguments.as_slice() else {
+        // `cargo bench` runs all benches: there is nothing to time here.
+        return Ok(());
+    };
+    let file = Path::new(file);
+    let embedded = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../python/mimi_codec/demo"));
+    let path = std::env::var_os("MIMI_BENCH_MODEL").map_or(embedded, PathBuf::from);
+    let dtype = std::env::var("MIMI_BENCH_DTYPE").unwrap_or("float32".into());
+    let mimi = Mimi::load(&path, &LoadOptions { num_codebooks: Some(CODEBOOKS), dtype, ..LoadOptions::default() })?;
+    let full = mimi.config().sliding_window / mimi.config().latent_stride() + 1;
+    match what.as_str() {
+        "encode" => {
+            let mut stream = EncoderStream::new(&mimi, 1, CODEBOOKS)?;
+            run(file, full, &mut stream, EncoderStream::load, EncoderStream::save, |stream, index| {
+                let frame_size = mimi.config().frame_size();
+                let sample = |i| ((index * frame_size + i) as f32 * 0.05).sin() * 0.3;
+                let pcm: Vec<f32> = (0..frame_size).map(sample).collect();
+                stream.push(&[Some(&pcm)], &|| false).map(drop)
+            })
+        }
+        "decode" => {
+            let mut stream = DecoderStream::new(&mimi, 1)?;
+            run(file, full, &mut stream, DecoderStream::load, DecoderStream::save, |stream, index| {
+                let entries = mimi.config().codebook_size;
+                let data = (0..CODEBOOKS).map(|k| ((index * 31 + k * 7) % entries) as u32).collect();
+                stream.push(&[Some(Codes { codebooks: CODEBOOKS, data })], &|| false).map(drop)
+            })
+        }
+        other => Err(Error::Stream(format!("expected encode or decode, got {other}"))),
+    }
+}
+
+/// Goes on from the saved stream with one frame, or makes it.
+fn run<S>(
+    file: &Path,
+    full: usize,
+    stream: &mut S,
+    load: impl Fn(&mut S, &[u8]) -> Result<()>,
+    save: impl Fn(&S) -> Result<Vec<u8>>,
+    push: impl Fn(&mut S, usize) -> Result<()>,
+) -> Result<()> {
+    let failed = |error| Error::Stream(format!("expected a file at {}, got {error}", file.display()));
+    if file.exists() {
+        load(stream, &std::fs::read(file).map_err(failed)?)?;
+        // The first frame finds no memory of signals yet.
+        push(stream, full)?;
+        return counted(|| push(stream, full + 1));
+    }
+    (0..full).try_for_each(|index| push(stream, index))?;
+    std::fs::write(file, save(stream)?).map_err(failed)
+}
+
+/// The frame that is counted.
+#[inline(never)]
+fn counted(frame: impl FnOnce() -> Result<()>) -> Result<()> {
+    std::hint::black_box(frame())
+}
