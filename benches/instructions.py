@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,11 +63,14 @@ def count(program: Path, work: str, dtype: str, model: Path | None) -> tuple[int
         subprocess.run(["valgrind", "--quiet", *callgrind, *command], env=environment, check=True)
         annotate = ["callgrind_annotate", "--auto=no", "--threshold=100", str(profile)]
         report = subprocess.run(annotate, check=True, stdout=subprocess.PIPE, text=True).stdout
-    counts = re.findall(r"^ *([\d,]+) \([^)]*\) +(.*)$", report, re.MULTILINE)
-    numbers = [(int(digits.replace(",", "")), name) for digits, name in counts]
-    total = next(number for number, name in numbers if name.startswith("PROGRAM TOTALS"))
-    functions = [(number, name) for number, name in numbers if not name.startswith("PROGRAM TOTALS")]
-    return total, [(name.split(" [")[0].split(":", 1)[-1], number / total) for number, name in functions[:SHOWN]]
+    total, functions = 0, Counter[str]()
+    for digits, name in re.findall(r"^ *([\d,]+) \([^)]*\) +(.*)$", report, re.MULTILINE):
+        instructions = int(digits.replace(",", ""))
+        if name.startswith("PROGRAM TOTALS"):
+            total = instructions
+        else:  # a function has an entry for each file that was inlined into it
+            functions[name.split(" [")[0].split(":", 1)[-1]] += instructions
+    return total, [(name, instructions / total) for name, instructions in functions.most_common(SHOWN)]
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ fn main() -> Result<()> {
     match what.as_str() {
         "encode" => {
             let mut stream = EncoderStream::new(&mimi, 1, CODEBOOKS)?;
+            let frame_size = mimi.config().frame_size();
+            let sample = |i: usize| (i as f32 * 0.05).sin() * 0.3;
+            let pcm: Vec<f32> = (0..(full + 2) * frame_size).map(sample).collect();
             run(file, full, &mut stream, EncoderStream::load, EncoderStream::save, |stream, index| {
-                let frame_size = mimi.config().frame_size();
-                let sample = |i| ((index * frame_size + i) as f32 * 0.05).sin() * 0.3;
-                let pcm: Vec<f32> = (0..frame_size).map(sample).collect();
-                stream.push(&[Some(&pcm)], &|| false).map(drop)
+                stream.push(&[Some(&pcm[index * frame_size..][..frame_size])], &|| false).map(drop)
             })
         }
         "decode" => {
