@@ -16,6 +16,9 @@ pub(crate) struct Builder<'a> {
     weight: Vec<f32>,
 }
 
+/// Floats of the buffer that are kept for the next layer: few layers of Mimi have more than these 8 MB.
+const KEPT: usize = 2 << 20;
+
 impl<'a> Builder<'a> {
     pub(crate) fn new(checkpoint: &'a Checkpoint, backend: &'a Backend) -> Self {
         Self { checkpoint, backend, layout: StateLayout::default(), weight: Vec::new() }
@@ -33,9 +36,17 @@ impl<'a> Builder<'a> {
         self.checkpoint.config()
     }
 
+    /// Empties the buffer; a large one is given back, as it would add to all weights at the end.
+    fn make_room(&mut self) {
+        self.weight.clear();
+        if self.weight.capacity() > KEPT {
+            self.weight = Vec::new();
+        }
+    }
+
     /// The convolution `{name}.conv`.
     pub(crate) fn conv(&mut self, name: &str, shape: ConvShape, bias: bool) -> Result<Conv> {
-        self.weight.clear();
+        self.make_room();
         self.checkpoint.read_into(&format!("{name}.conv.weight"), &mut self.weight)?;
         let bias = bias.then(|| self.checkpoint.read(&format!("{name}.conv.bias"))).transpose()?;
         Conv::new(self.backend, &mut self.layout, shape, &self.weight, bias.as_deref())
@@ -48,7 +59,7 @@ impl<'a> Builder<'a> {
         shape: ConvTransposeShape,
         bias: bool,
     ) -> Result<ConvTranspose> {
-        self.weight.clear();
+        self.make_room();
         self.checkpoint.read_into(&format!("{name}.conv.weight"), &mut self.weight)?;
         let bias = bias.then(|| self.checkpoint.read(&format!("{name}.conv.bias"))).transpose()?;
         ConvTranspose::new(self.backend, &mut self.layout, shape, &self.weight, bias.as_deref())
@@ -63,10 +74,10 @@ impl<'a> Builder<'a> {
         scale: Option<&[f32]>,
         activation: Option<Activation>,
     ) -> Result<Linear> {
+        self.make_room();
         let read = |field: &str, values: &mut Vec<f32>| {
             names.iter().try_for_each(|name| self.checkpoint.read_into(&format!("{name}.{field}"), values))
         };
-        self.weight.clear();
         read("weight", &mut self.weight)?;
         let mut biases = Vec::new();
         if bias {
