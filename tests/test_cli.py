@@ -466,6 +466,19 @@ def test_bench():
     assert "times real time" in table
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_weights_in_less(dtype, clip, tiny_dir, tmp_path):
+    """--dtype is how every command keeps the weights."""
+    facts = json.loads(
+        mimi("bench", "--model", "demo", "--dtype", dtype, "--seconds", 1, "--frames", 2, "--json").stdout
+    )
+    assert facts["dtype"] == dtype
+    mimi("encode", clip, "-o", tmp_path / "a.npz", "--model", tiny_dir, "--dtype", dtype)
+    expected = Mimi.from_pretrained(tiny_dir, dtype=dtype).encode(read(clip))
+    np.testing.assert_array_equal(read_tokens(tmp_path / "a.npz").codes, expected)
+    assert b"int9" in mimi("encode", clip, "--model", tiny_dir, "--dtype", "int9", code=2).stderr
+
+
 def test_bench_of_sessions(monkeypatch):
     """As many sessions as keep up with time, found by trying, and no more."""
     from mimi_codec.cli import bench

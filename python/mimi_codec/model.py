@@ -90,12 +90,19 @@ class Mimi:
         return cls._load(source, {**options, **fetching})
 
     @classmethod
-    def demo(cls, *, parts: Parts = "both", num_codebooks: int | None = None, threads: int | None = None) -> Mimi:
+    def demo(
+        cls,
+        *,
+        parts: Parts = "both",
+        num_codebooks: int | None = None,
+        threads: int | None = None,
+        dtype: str = "float32",
+    ) -> Mimi:
         """The small model inside the package: real speech at low quality, no network.
 
         24 kHz, 12.5 frames a second, 16 codebooks of 1024. Its weights are CC BY-SA 3.0.
         """
-        options = check_options(parts, num_codebooks, threads, "float32", "cpu")
+        options = check_options(parts, num_codebooks, threads, dtype, "cpu")
         return cls._load(Source("demo", "demo", demo_directory()), options)
 
     @classmethod

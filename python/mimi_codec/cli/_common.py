@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from .._options import DTYPES
 from ..errors import MimiError
 from ..model import Mimi
 
@@ -55,13 +56,17 @@ def add_model_options(parser: argparse.ArgumentParser, *, default: str | None, d
     group.add_argument("--revision", metavar="REV", help="branch, tag or commit of the hub's repository")
     group.add_argument("--offline", action="store_true", help="use only files on this machine")
     group.add_argument("--threads", type=positive, metavar="N", help="threads (default: MIMI_NUM_THREADS, or 1)")
+    group.add_argument(
+        "--dtype", choices=DTYPES, default=DTYPES[0], help="how weights are stored (default: %(default)s)"
+    )
 
 
 def load_model(args: argparse.Namespace, name: str, revision: str | None, **options: Any) -> Mimi:
     """The model called `name`, with the options of `add_model_options`."""
+    options = {"threads": args.threads, "dtype": args.dtype, **options}
     if name == DEMO:
-        return Mimi.demo(threads=args.threads, **options)
-    return Mimi.from_pretrained(name, revision=revision, threads=args.threads, local_files_only=args.offline, **options)
+        return Mimi.demo(**options)
+    return Mimi.from_pretrained(name, revision=revision, local_files_only=args.offline, **options)
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
