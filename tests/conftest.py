@@ -65,6 +65,12 @@ def tiny_dir(tiny_pair) -> Path:
     return tiny_pair.directory
 
 
+@pytest.fixture
+def copy(tiny_dir, tmp_path) -> Path:
+    """A copy of the tiny model to spoil."""
+    return shutil.copytree(tiny_dir, tmp_path / "model")
+
+
 @pytest.fixture(scope="session")
 def full_pair(tmp_path_factory):
     """The released configuration in the layout of `kyutai/mimi`; the directory goes when the session ends."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from .errors import LoadError
+from .errors import InputTypeError, LoadError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -22,7 +22,10 @@ INDEX = "model.safetensors.index.json"
 # Kyutai's own files, next to the language model they belong to: tokenizer-e351c8d8-checkpoint125.safetensors,
 # mimi-pytorch-e351c8d8@125.safetensors
 KYUTAI_WEIGHTS = re.compile(r"(tokenizer-[0-9a-f]+-checkpoint\d+|mimi-pytorch-[0-9a-f]+@\d+)\.safetensors")
-REPOSITORY = re.compile(r"(?!.*(\.\.|--))[\w.-]+(/[\w.-]+)?")
+# The hub's own rule: each part begins and ends with a letter, a digit or an underscore.
+REPOSITORY = re.compile(r"(?!.*(\.\.|--))(\w([\w.-]*\w)?/)?\w([\w.-]{0,94}\w)?", re.ASCII)
+URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+HUB_URL = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,60 @@ def resolve(
 ) -> Source:
     """Find a model, downloading what is not in the cache.
 
-    Raises `LoadError` where there is no such path or repository, no such revision, no Mimi weights in it, or no network
-    for what the cache does not hold.
+    Args:
+        name_or_path: an existing file or directory, or the name of a repository such as "kyutai/mimi".
+        revision: branch, tag or commit of the repository; None takes its main branch.
+        local_files_only: never use the network.
+        cache_dir: the cache of the hub, if not the usual one.
+        token: access token of the hub, if not the stored one.
+
+    Returns:
+        Where the files are, and the commit they are from.
+
+    Raises:
+        LoadError: there is no such path or repository, no such revision, no Mimi weights in it, or no network for what
+            the cache does not hold. A URL is refused.
+        InputTypeError: `name_or_path` or `revision` is not text.
+
+    Example:
+        >>> from mimi_codec.hub import demo_directory, resolve
+        >>> resolve(demo_directory()).kind
+        'path'
     """
-    name = os.fspath(name_or_path)
-    path = Path(name).expanduser()
-    if path.exists():
+    name = _text(name_or_path, "name_or_path")
+    if revision is not None:
+        revision = _text(revision, "revision")
+    if not name:
+        raise LoadError("expected the path or the name of a model, got an empty text")
+    if URL.match(name):
+        known = HUB_URL.match(name)
+        instead = f"the name of the repository, {known[1]!r}" if known else "download it and pass the path of the file"
+        raise LoadError(f"a model is not loaded from a URL, got {name}; use {instead}")
+    try:
+        path = Path(name).expanduser()
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise LoadError(f"cannot read {name!r}: {error}") from error
+    if exists:
         if revision is not None:
             raise LoadError(f"{name} is a local path, which has no revision {revision!r}")
         return Source("path", name, path.resolve())
-    if isinstance(name_or_path, os.PathLike) or not REPOSITORY.fullmatch(name) or name.endswith(".safetensors"):
+    if isinstance(name_or_path, os.PathLike) or not _is_repository(name):
         raise LoadError(f"no such file or directory: {name}")
     return _Repository(name, revision, local_files_only, Path(cache_dir) if cache_dir else None, token).fetch()
+
+
+def _text(value: object, what: str) -> str:
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str):
+        raise InputTypeError(f"{what} must be text, got {type(value).__name__}")
+    return text
+
+
+def _is_repository(name: str) -> bool:
+    """Whether the hub could have a repository of this name. Paths that begin or end in `./` or `/` are none."""
+    looks_like_a_file = name.endswith((".safetensors", ".json", ".git"))
+    return not looks_like_a_file and REPOSITORY.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -104,7 +149,7 @@ class _Repository:
                 f"{self.name} holds no Mimi weights: expected {WEIGHTS}, {INDEX} or Kyutai's tokenizer-*.safetensors, "
                 f"found {', '.join(sorted(listing)) or 'nothing'}"
             )
-        return Source("hub", self.name, path, commit)
+        return Source("hub", self.name, path, commit or self.revision)
 
     def _list_online(self) -> tuple[Sequence[str] | None, str | None, Exception | None]:
         """The files of the repository and its commit; no files where the hub cannot be reached."""
@@ -177,8 +222,8 @@ def _shards(index: Path) -> list[str]:
     try:
         files = set(json.loads(index.read_bytes())["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LoadError(f"{index.name} is no index of a sharded checkpoint: {error!r}") from error
-    unsafe = [file for file in files if not isinstance(file, str) or Path(file).name != file]
-    if unsafe:
-        raise LoadError(f"{index.name} names files outside its directory: {unsafe[0]!r}")
+        raise LoadError(f"{index.name} is not the index of a sharded checkpoint: {error!r}") from error
+    for file in files:
+        if not isinstance(file, str) or file in ("", ".", "..") or set(file) & {"/", "\\", "\0"}:
+            raise LoadError(f"{index.name} must name files beside it, got {file!r:.100}")
     return sorted(files)
