@@ -200,7 +200,7 @@ class TestTokens:
                 read_tokens(path)
 
     def test_codes_that_contradict_the_metadata(self, tiny, tokens, tmp_path):
-        with pytest.raises(CodesError, match=r"\b32\b.*\b40\b"):
+        with pytest.raises(CodesError, match=r"\b31\b.*\b40\b"):
             Tokens.of(tiny, np.full((4, 3), 40))
         with pytest.raises(CodesError, match=r"\b3\b.*\b999\b"):
             Tokens.of(tiny, np.zeros((4, 3), int), 999)

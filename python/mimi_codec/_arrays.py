@@ -156,7 +156,7 @@ def to_lengths(value: Any, batched: bool, rows: int, longest: int, error: type[M
     result = [int(length) for length in lengths]
     for row, length in enumerate(result):
         if not 0 <= length <= longest:
-            raise error(f"lengths must be in 0..={longest}, got {length} for row {row}")
+            raise error(f"lengths must be between 0 and {longest}, got {length} for row {row}")
     return result
 
 
@@ -169,9 +169,15 @@ def to_count(value: SupportsIndex, what: str, largest: int | None = None) -> int
     except TypeError:
         raise InputTypeError(f"{what} must be an integer, got {type(value).__name__}") from None
     if count < 1 or (largest is not None and count > largest):
-        allowed = "at least 1" if largest is None else f"in 1..={largest}"
+        allowed = "at least 1" if largest is None else f"between 1 and {largest}"
         raise ConfigError(f"{what} must be {allowed}, got {count}")
     return count
+
+
+def span(values: AnyArray) -> str:
+    """The range of integers that are not all allowed, for a message."""
+    least, most = int(values.min()), int(values.max())
+    return str(least) if least == most else f"values from {least} to {most}"
 
 
 def _dense_float32(source: AnyArray, copy: bool) -> Float32Array:

@@ -149,7 +149,7 @@ class StreamTokenizer:
             raise CodesError(f"codes must have shape (T, {self._codebooks}), got {shape}{hint}")
         wrong = frames[(frames < 0) | (frames >= self._codebook_size)]
         if wrong.size:
-            raise CodesError(f"codes must be in 0..{self._codebook_size}, got {wrong[0]}")
+            raise CodesError(f"codes must be between 0 and {self._codebook_size - 1}, got {wrong[0]}")
         self._decoding.put(frames[0].T)
 
     def get_encoded(self) -> UInt32Array | None:

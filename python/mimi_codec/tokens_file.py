@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Literal, SupportsIndex
 import numpy as np
 
 from . import _safetensors
-from ._arrays import ArrayInput, Int64Array, to_codes
+from ._arrays import ArrayInput, Int64Array, span, to_codes
 from .errors import CodesError, LoadError
 from .model import Mimi
 
@@ -67,8 +67,7 @@ class Tokens:
         if self.codes.ndim != 2:
             raise CodesError(f"a token file holds one clip: expected codes (K, T), got {self.codes.shape}")
         if self.codes.size and not (self.codes.min() >= 0 and self.codes.max() < self.codebook_size):
-            found = f"{self.codes.min()}..={self.codes.max()}"
-            raise CodesError(f"codes must be in 0..{self.codebook_size}, got {found}")
+            raise CodesError(f"codes must be between 0 and {self.codebook_size - 1}, got {span(self.codes)}")
         frames = self.codes.shape[1]
         if not 0 <= self.num_samples <= math.ceil(frames * self.sample_rate / self.frame_rate):
             raise CodesError(f"{frames} frames cannot hold {self.num_samples} samples")

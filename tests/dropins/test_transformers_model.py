@@ -56,7 +56,7 @@ class TestWholeClips:
     def test_number_of_codebooks_that_there_is_not(self, ours, theirs, count):
         with pytest.raises(ValueError, match="quantizers"):
             theirs.encode(pcm(HOP), num_quantizers=count)
-        with pytest.raises(ConfigError, match=r"num_quantizers must be in 1\.\.=6"):
+        with pytest.raises(ConfigError, match=r"num_quantizers must be between 1 and 6"):
             ours.encode(pcm(HOP), num_quantizers=count)
 
     @pytest.mark.parametrize("count", [1, 3, 6])
@@ -124,7 +124,7 @@ class TestTensors:
             ours.encode([[0.0]])
         with pytest.raises(CodesError, match=r"audio_codes must have shape \(B, K, T\)"):
             ours.decode(random_codes(3)[0])
-        with pytest.raises(CodesError, match="32"):
+        with pytest.raises(CodesError, match="between 0 and 31"):
             ours.decode(random_codes(3) + 32)
         with pytest.raises(CodesError, match=r"7|6"):
             ours.decode(torch.zeros(1, 7, 3, dtype=torch.int64))

@@ -81,7 +81,7 @@ class TestFrames:
             csm.audio_frames(codes((1, 4, 2)), SMALL)
         with pytest.raises(CodesError, match=r"34 \(padding of CSM\)"):
             csm.audio_frames(np.full((4, 2), 34), SMALL)
-        with pytest.raises(CodesError, match=r"0\.\.60, got 60\.\.=60"):
+        with pytest.raises(CodesError, match=r"between 0 and 59, got 60"):
             csm.text_frames([60], SMALL)
         with pytest.raises(CodesError, match=r"\(n,\)"):
             csm.text_frames([[1]], SMALL)

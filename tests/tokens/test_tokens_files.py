@@ -158,7 +158,7 @@ class TestCommand:
 
     def test_wrong(self, clip, tmp_path):
         assert b"8 codebooks, asked for 9" in mimi(clip, "-k", 9, code=1).stderr
-        assert b"0..10, asked for 2..11" in mimi(clip, "--frames", "2:11", code=1).stderr
+        assert b"10 frames, asked for 2:11" in mimi(clip, "--frames", "2:11", code=1).stderr
         assert b"A:B" in mimi(clip, "--frames", "2", code=2).stderr
         assert b"--format" in mimi(clip, "--format", "npz", code=2).stderr
         assert b"exists" in mimi(clip, "-o", clip, code=1).stderr

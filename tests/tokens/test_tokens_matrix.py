@@ -102,7 +102,7 @@ class TestRows:
             merge_rows(SMALL, good, codes((2, 5)))
         with pytest.raises(CodesError, match=r"\(3, 4\), \(1, 2, 4\)"):
             merge_rows(SMALL, good, codes((1, 2, 4)))
-        with pytest.raises(CodesError, match=rf"0\.\.={TEXT_CARD}, got 51\.\.=51"):
+        with pytest.raises(CodesError, match=rf"between 0 and {TEXT_CARD}, got 51"):
             merge_rows(SMALL, good, codes((2, 4)), np.full(4, 51))
         with pytest.raises(CodesError, match=r"\(T,\) or \(B, T\)"):
             merge_rows(SMALL, good, codes((2, 4)), np.zeros((1, 1, 4), int))
@@ -155,7 +155,7 @@ class TestSentinels:
         rows = codes((4, 5), card=2048)
         rows[0, 0] = code
         for function in (refuse_sentinels, mask_sentinels):
-            with pytest.raises(CodesError, match=rf"0\.\.2048, got {code}"):
+            with pytest.raises(CodesError, match=rf"between 0 and 2047, got {code}"):
                 function(rows)
 
     def test_wrong_input(self):

@@ -141,7 +141,7 @@ class TestDamage:
         data[len(PackedHeader(2).to_bytes())] ^= 1
         reader = PackedReader(io.BytesIO(bytes(data)))
         np.testing.assert_array_equal(reader.read(BLOCK_FRAMES), self.CLIP[:, BLOCK_FRAMES:])
-        with pytest.raises(LoadError, match=r"frames 0\.\.64"):
+        with pytest.raises(LoadError, match=r"frames 0 to 63"):
             reader.read(0, 1)
 
     def test_blocks_in_another_order(self):
@@ -229,7 +229,7 @@ class TestWrongInput:
     def test_frames_that_are_not_there(self):
         reader = PackedReader(io.BytesIO(pack(codes((2, 5)))))
         for start, stop in [(-1, 2), (3, 2), (0, 6), (6, None)]:
-            with pytest.raises(CodesError, match=r"0\.\.5"):
+            with pytest.raises(CodesError, match="the stream has 5 frames"):
                 reader.read(start, stop)
 
     def test_after_the_end(self):

@@ -138,7 +138,7 @@ def _cut(tokens: Tokens, args: argparse.Namespace) -> Tokens:
     start, stop = args.frames or (0, None)
     stop = tokens.num_frames if stop is None else stop
     if not 0 <= start <= stop <= tokens.num_frames:
-        raise CodesError(f"the file has frames 0..{tokens.num_frames}, asked for {start}..{stop}")
+        raise CodesError(f"the file has {tokens.num_frames} frames, asked for {start}:{stop}")
     first, last = (round(frame * tokens.sample_rate / tokens.frame_rate) for frame in (start, stop))
     samples = max(0, min(tokens.num_samples, last) - first)
     codes = np.ascontiguousarray(tokens.codes[: args.codebooks, start:stop])

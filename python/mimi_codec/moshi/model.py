@@ -249,7 +249,7 @@ class MimiModel(CodecModule):
         least, most = self.codec.num_semantic_codebooks, self.codec.num_codebooks
         count = to_count(num_codebooks, "num_codebooks", most)
         if count < least:
-            raise ConfigError(f"num_codebooks must be in {least}..={most}, got {count}")
+            raise ConfigError(f"num_codebooks must be between {least} and {most}, got {count}")
         return count
 
     @staticmethod

@@ -11,12 +11,12 @@ __all__ = ["pack", "unpack", "width_of"]
 
 
 def width_of(size: int) -> int:
-    """Bits of a value in `0..size`: ceil(log2(size)), at least 1."""
+    """Bits of a value of at least 0 and below `size`: ceil(log2(size)), at least 1."""
     return max(1, (size - 1).bit_length())
 
 
 def pack(values: Int64Array, width: int) -> npt.NDArray[np.uint8]:
-    """Values (n,) in `0..2**width`, width <= 32, as (n * width,) bits, each a byte of 0 or 1."""
+    """Values (n,) of at least 0 and below `2**width`, width <= 32, as (n * width,) bits, each a byte of 0 or 1."""
     raw = values.astype("<u4").view(np.uint8).reshape(-1, 4)
     return np.unpackbits(raw, axis=1, count=width, bitorder="little").reshape(-1)
 

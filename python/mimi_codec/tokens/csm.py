@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._arrays import ArrayInput, BoolArray, Int64Array, as_array, to_codes
+from .._arrays import ArrayInput, BoolArray, Int64Array, as_array, span, to_codes
 from ..errors import CodesError, ConfigError
 from ._inputs import to_integers
 from .sentinels import Policy, apply_policy, refuse_sentinels
@@ -40,7 +40,7 @@ class CsmLayout:
     name: str = "csm-1b"
     num_codebooks: int = 32
     codebook_size: int = 2048
-    """Codes are in `0..codebook_size`."""
+    """Codes are at least 0 and below `codebook_size`."""
     vocab_size: int = 2051
     """Ids of the audio heads: the codes and three that are none."""
     padding_id: int = 2050
@@ -62,7 +62,7 @@ class CsmLayout:
         if self.vocab_size < self.codebook_size:
             raise ConfigError(f"vocab_size must be at least {self.codebook_size}, got {self.vocab_size}")
         if not 0 <= self.end_id < self.codebook_size:
-            raise ConfigError(f"end_id must be a code in 0..{self.codebook_size}, got {self.end_id}")
+            raise ConfigError(f"end_id must be a code between 0 and {self.codebook_size - 1}, got {self.end_id}")
 
     @property
     def num_columns(self) -> int:
@@ -128,7 +128,7 @@ def text_frames(ids: ArrayInput, layout: CsmLayout = CSM_1B) -> Frames:
     if text.ndim != 1:
         raise CodesError(f"text ids must have shape (n,), got {text.shape}")
     if text.size and not (text.min() >= 0 and text.max() < layout.text_vocab_size):
-        raise CodesError(f"text ids must be in 0..{layout.text_vocab_size}, got {text.min()}..={text.max()}")
+        raise CodesError(f"text ids must be between 0 and {layout.text_vocab_size - 1}, got {span(text)}")
     tokens = np.zeros((len(text), layout.num_columns), np.int64)
     tokens[:, -1] = text
     mask = np.zeros(tokens.shape, np.bool_)

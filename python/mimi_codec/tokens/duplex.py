@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .._arrays import ArrayInput, BoolArray, Int64Array, to_codes, to_count, to_mask
+from .._arrays import ArrayInput, BoolArray, Int64Array, span, to_codes, to_count, to_mask
 from ..errors import CodesError, ConfigError, StreamError
 from ._inputs import to_integers
 from .layouts import StreamLayout
@@ -174,7 +174,7 @@ class DuplexStream:
             raise CodesError(f"text must have shape ({self._batch_size},), one token per row, got {tokens.shape}")
         low, high = self._layout.zero_id, self._layout.largest_text_id
         if not (tokens.min() >= low and tokens.max() <= high):
-            raise CodesError(f"text ids must be in {low}..={high}, got {tokens.min()}..={tokens.max()}")
+            raise CodesError(f"text ids must be between {low} and {high}, got {span(tokens)}")
         codes = self._audio(audio, self._layout.num_generated, "generated", cut=False)
         return np.concatenate([tokens[:, np.newaxis, np.newaxis], codes], axis=1)
 
@@ -197,7 +197,8 @@ class DuplexStream:
             code = int(codes[~allowed][0])
             name = sentinel_names(self._layout.card).get(code)
             found = f"{code} ({name})" if name else str(code)
-            held = f"0..={self._layout.initial_id} or {self._layout.zero_id}"
+            layout = self._layout
+            held = f"codes below {layout.card}, {layout.initial_id} or {layout.zero_id}"
             raise CodesError(f"{what} audio rows hold {held}, got {found}")
         return codes
 

@@ -40,9 +40,9 @@ class StreamLayout:
     delays: tuple[int, ...]
     """Steps by which each row is late: text, generated audio, user audio."""
     text_card: int
-    """Text tokens are in `0..text_card`."""
+    """Text tokens are at least 0 and below `text_card`."""
     card: int = 2048
-    """Codes are in `0..card`: the codec's codebook size."""
+    """Codes are at least 0 and below `card`, the codebook size of the codec."""
     initial_id: int = DERIVED
     """What audio rows hold before their first frame; `card` unless given. Also called padding (Rust, MLX)."""
     text_initial_id: int = DERIVED

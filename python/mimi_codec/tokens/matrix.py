@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._arrays import ArrayInput, BoolArray, Int64Array, to_codes
+from .._arrays import ArrayInput, BoolArray, Int64Array, span, to_codes
 from ..errors import CodesError
 from ._inputs import to_integers
 from .layouts import StreamLayout
@@ -136,6 +136,6 @@ def _text(text: ArrayInput | None, layout: StreamLayout) -> tuple[Int64Array, bo
         raise CodesError(f"text must have shape (T,) or (B, T), got {tokens.shape}")
     rows, batched = to_codes(tokens[..., np.newaxis, :])
     if rows.size and not (rows.min() >= layout.ungenerated_id and rows.max() <= layout.largest_text_id):
-        found = f"{rows.min()}..={rows.max()}"
-        raise CodesError(f"text ids of {layout.name} must be in 0..={layout.largest_text_id}, got {found}")
+        allowed = f"between 0 and {layout.largest_text_id}"
+        raise CodesError(f"text ids of {layout.name} must be {allowed}, got {span(rows)}")
     return rows, batched

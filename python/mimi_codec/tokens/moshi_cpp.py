@@ -29,7 +29,7 @@ def from_bytes(data: bytes) -> Int64Array:
         raise LoadError(f"truncated .mimi file: the header takes {HEADER_BYTES} bytes, found {len(data)}")
     (count,) = struct.unpack_from("<i", data, len(MAGIC))
     if not 1 <= count <= LARGEST_COUNT:
-        raise LoadError(f"corrupt .mimi file: expected 1..={LARGEST_COUNT} codebooks, found {count}")
+        raise LoadError(f"corrupt .mimi file: expected between 1 and {LARGEST_COUNT} codebooks, found {count}")
     frames, rest = divmod(len(data) - HEADER_BYTES, 2 * count)
     if rest:
         raise LoadError(f"truncated .mimi file: frames take {2 * count} bytes, found {rest} more after {frames} frames")
@@ -45,6 +45,6 @@ def to_bytes(codes: ArrayInput) -> bytes:
     rows, batched = to_codes(codes)
     if batched or not 1 <= rows.shape[1] <= LARGEST_COUNT:
         shape = rows.shape if batched else rows.shape[1:]
-        raise CodesError(f"a .mimi file holds codes (K, T) with K in 1..={LARGEST_COUNT}, got {shape}")
+        raise CodesError(f"a .mimi file holds codes (K, T) with K between 1 and {LARGEST_COUNT}, got {shape}")
     frames = refuse_sentinels(rows[0], CODEBOOK_SIZE).T
     return MAGIC + struct.pack("<i", rows.shape[1]) + frames.astype("<i2").tobytes()

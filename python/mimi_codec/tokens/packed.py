@@ -61,7 +61,7 @@ class PackedHeader:
         for name, limit in limits.items():
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= limit:
-                raise ConfigError(f"{name} must be an integer in 1..={limit}, got {value!r}")
+                raise ConfigError(f"{name} must be an integer between 1 and {limit}, got {value!r}")
         if type(self.frame_rate) not in (int, float) or not 0 < self.frame_rate < float("inf"):
             raise ConfigError(f"frame_rate must be a number above 0, got {self.frame_rate!r}")
         if not isinstance(self.model, str) or not isinstance(self.revision, str | None):
@@ -163,7 +163,7 @@ def decode_frames(header: PackedHeader, data: bytes, first: int, frames: int) ->
     if codes.size and codes.max() >= header.codebook_size:
         raise LoadError(
             f"corrupt code stream: codes are below {header.codebook_size}, found {codes.max()} in frames "
-            f"{first}..{first + frames}"
+            f"{first} to {first + frames - 1}"
         )
     return codes
 
@@ -177,6 +177,6 @@ def decode_block(header: PackedHeader, data: bytes, first: int, frames: int) -> 
     """The frames (frames, K) of a block with its check at the end of `data`. Raises `LoadError` if it is damaged."""
     held, check = data[:-CHECK_BYTES], data[-CHECK_BYTES:]
     if struct.pack("<I", zlib.crc32(held, begin_check(first))) != check:
-        stop = first + frames
-        raise LoadError(f"corrupt or truncated code stream: the check of frames {first}..{stop} fails")
+        where = f"frames {first} to {first + frames - 1}" if frames else "the end"
+        raise LoadError(f"corrupt or truncated code stream: the check of {where} fails")
     return decode_frames(header, held, first, frames)

@@ -64,7 +64,7 @@ class PackedReader:
         """
         stop = self._frames if stop is None else stop
         if not 0 <= start <= stop <= self._frames:
-            raise CodesError(f"the stream has frames 0..{self._frames}, asked for {start}..{stop}")
+            raise CodesError(f"the stream has {self._frames} frames, asked for frames {start} to {stop}")
         first, last = start // BLOCK_FRAMES, -(-stop // BLOCK_FRAMES)
         parts = [np.zeros((0, self._header.num_codebooks), np.int64), *map(self._block, range(first, last))]
         skipped = start - first * BLOCK_FRAMES

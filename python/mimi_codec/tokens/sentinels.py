@@ -33,7 +33,7 @@ def sentinel_names(card: int = 2048) -> dict[int, str]:
 def refuse_sentinels(codes: ArrayInput, card: int = 2048) -> Int64Array:
     """Codes (K, T) or (B, K, T) as int64 if they all are codes.
 
-    Raises `CodesError` that names the sentinel and where it is, or says what is outside of `0..card`.
+    Raises `CodesError` that names the sentinel and where it is, or the value that is neither a code nor a sentinel.
     """
     rows, batched = to_codes(codes)
     outside = _outside(rows, card)
@@ -50,10 +50,10 @@ def mask_sentinels(codes: ArrayInput, card: int = 2048, fill: int = 0) -> tuple[
     T).
 
     A frame that had one decodes to something, but not to what the model meant; drop it, or silence its audio.
-    Raises `CodesError` for what is outside of `0..card` and no sentinel.
+    Raises `CodesError` for a value that is neither a code below `card` nor a sentinel.
     """
     if not 0 <= fill < card:
-        raise ConfigError(f"fill must be a code in 0..{card}, got {fill}")
+        raise ConfigError(f"fill must be a code between 0 and {card - 1}, got {fill}")
     rows, batched = to_codes(codes)
     outside = _outside(rows, card)
     masked: Int64Array = np.where(outside, np.int64(fill), rows)
@@ -82,5 +82,5 @@ def _outside(rows: Int64Array, card: int) -> BoolArray:
     found = rows[outside]
     unknown = found[~np.isin(found, list(sentinel_names(card)))]
     if unknown.size:
-        raise CodesError(f"codes must be in 0..{card}, got {int(unknown[0])}")
+        raise CodesError(f"codes must be between 0 and {card - 1}, got {int(unknown[0])}")
     return outside

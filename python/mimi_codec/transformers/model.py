@@ -263,7 +263,7 @@ class MimiModel(CodecModule):
         least, most = self.codec.num_semantic_codebooks, self.codec.num_codebooks
         count = most if num_quantizers is None else int(num_quantizers)
         if not least <= count <= most:
-            raise ConfigError(f"num_quantizers must be in {least}..={most}, got {num_quantizers}")
+            raise ConfigError(f"num_quantizers must be between {least} and {most}, got {num_quantizers}")
         return count
 
     def _valid_frames(self, codes: torch.Tensor) -> Int64Array:

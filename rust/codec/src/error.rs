@@ -31,7 +31,7 @@ pub enum Error {
         message: String,
     },
     /// A tensor that the model needs is not in the checkpoint.
-    #[error("tensor `{name}` is missing: expected one of shape {expected:?}")]
+    #[error("tensor `{name}` is missing: expected a tensor of shape {expected:?}")]
     MissingTensor {
         /// The tensor's name, in the checkpoint's own spelling.
         name: String,
@@ -67,7 +67,7 @@ pub enum Error {
         value: f32,
     },
     /// The checkpoint's codec has tensors that the configuration gives no place to.
-    #[error("expected no tensors but the configuration's, got {} more: {}", .names.len(), first_few(.names))]
+    #[error("expected only the tensors that the configuration describes, got {} more: {}", .names.len(), first_few(.names))]
     SurplusTensors {
         /// The tensors' names, sorted, in the checkpoint's own spelling.
         names: Vec<String>,
@@ -102,7 +102,10 @@ pub enum Error {
 impl Error {
     /// A code that is none of a codebook's `entries`.
     pub fn code_out_of_range(code: i64, entries: usize, codebook: usize, frame: usize) -> Self {
-        Error::Codes(format!("expected 0 <= code < {entries}, got {code} in codebook {codebook}, frame {frame}"))
+        Error::Codes(format!(
+            "expected codes between 0 and {}, got {code} in codebook {codebook}, frame {frame}",
+            entries.saturating_sub(1)
+        ))
     }
 
     pub(crate) fn config(field: impl Into<String>, message: impl Into<String>) -> Self {
@@ -132,7 +135,7 @@ mod tests {
         let message = Error::SurplusTensors { names }.to_string();
         assert_eq!(
             message,
-            "expected no tensors but the configuration's, got 7 more: `t0`, `t1`, `t2`, `t3`, `t4` and 2 others"
+            "expected only the tensors that the configuration describes, got 7 more: `t0`, `t1`, `t2`, `t3`, `t4` and 2 others"
         );
     }
 

@@ -22,7 +22,7 @@ pub(crate) fn check_lengths(py: Python<'_>, lengths: &[usize], rows: usize, long
     if lengths.len() == rows && lengths.iter().all(|&length| length <= longest) {
         return Ok(());
     }
-    let message = format!("expected {rows} lengths of at most {longest}, got {lengths:?}");
+    let message = format!("expected {rows} lengths between 0 and {longest}, got {lengths:?}");
     Err(raise(py, "AudioError", message))
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn mask(
     if mask.len() == sessions {
         return Ok(Some(mask));
     }
-    let message = format!("expected a mask of {sessions} sessions, got one of {}", mask.len());
+    let message = format!("expected a mask with one value for each of the {sessions} rows, got {} values", mask.len());
     Err(raise(py, "StreamError", message))
 }
 

@@ -13,14 +13,16 @@ use crate::interrupt::detached;
 use crate::model::Mimi;
 
 fn lock<T>(stream: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
-    stream.lock().map_err(|_| Error::Stream("an earlier call failed halfway: this stream cannot go on".into()))
+    stream.lock().map_err(|_| {
+        Error::Stream("an earlier call failed halfway, so this stream cannot be used any more: make a new one".into())
+    })
 }
 
 fn check_batch(py: Python<'_>, got: usize, batch_size: usize) -> PyResult<()> {
     if got == batch_size {
         return Ok(());
     }
-    Err(raise(py, "StreamError", format!("expected a batch of {batch_size}, as the stream was made for, got {got}")))
+    Err(raise(py, "StreamError", format!("the stream was made for a batch of {batch_size}, got a batch of {got}")))
 }
 
 /// Samples to codes, as they come.

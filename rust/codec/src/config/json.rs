@@ -13,7 +13,7 @@ impl MimiConfig {
     /// not supported.
     pub fn from_json(text: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(text)
-            .map_err(|error| Error::config("config.json", format!("expected JSON, got an error: {error}")))?;
+            .map_err(|error| Error::config("config.json", format!("this is not valid JSON: {error}")))?;
         Self::from_value(&value)
     }
 
@@ -170,7 +170,7 @@ fn size(key: &str, value: &Value) -> Result<usize> {
     value
         .as_u64()
         .and_then(|value| usize::try_from(value).ok())
-        .ok_or_else(|| wrong(key, "a non-negative integer", value))
+        .ok_or_else(|| wrong(key, "an integer of at least 0", value))
 }
 
 fn wrong(field: &str, expected: &str, got: &Value) -> Error {

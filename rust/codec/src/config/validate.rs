@@ -74,7 +74,7 @@ impl MimiConfig {
             ("sliding_window", self.sliding_window),
         ];
         for (field, size) in sizes.into_iter().chain(ratios) {
-            require((1..=MAX_SIZE).contains(&size), field, &format!("1 to {MAX_SIZE}"), size)?;
+            require((1..=MAX_SIZE).contains(&size), field, &format!("a value between 1 and {MAX_SIZE}"), size)?;
         }
         for (field, count) in [
             ("num_hidden_layers", self.num_hidden_layers),
@@ -84,7 +84,7 @@ impl MimiConfig {
             require(count <= MAX_COUNT, field, &format!("at most {MAX_COUNT}"), count)?;
         }
         let ratios = self.upsampling_ratios.len();
-        require((1..=20).contains(&ratios), "upsampling_ratios", "1 to 20 ratios", ratios)?;
+        require((1..=20).contains(&ratios), "upsampling_ratios", "between 1 and 20 ratios", ratios)?;
         let widest = self.channels_at(ratios);
         require(widest <= MAX_SIZE, "num_filters", &format!("at most {MAX_SIZE} channels after all ratios"), widest)
     }
@@ -111,7 +111,7 @@ impl MimiConfig {
         let Self { hidden_size, num_attention_heads: heads, num_quantizers, .. } = *self;
         require(self.codebook_size.is_power_of_two(), "codebook_size", "a power of two", self.codebook_size)?;
         let semantic = self.num_semantic_quantizers;
-        let expected = format!("1 to num_quantizers - 1 = {}", num_quantizers.saturating_sub(1));
+        let expected = format!("between 1 and num_quantizers - 1 = {}", num_quantizers.saturating_sub(1));
         require((1..num_quantizers).contains(&semantic), "num_semantic_quantizers", &expected, semantic)?;
         let quantized = self.vector_quantization_hidden_dimension;
         let expected = format!("vector_quantization_hidden_dimension = {quantized}");
@@ -126,7 +126,7 @@ impl MimiConfig {
         require(
             self.query_size() <= MAX_SIZE,
             "head_dim",
-            &format!("heads of at most {MAX_SIZE} together"),
+            &format!("all heads together at most {MAX_SIZE} wide"),
             self.query_size(),
         )?;
         let expected = format!("at most num_filters = {}", self.num_filters);

@@ -168,7 +168,8 @@ impl Mimi {
         if (1..=self.num_codebooks()).contains(&count) {
             return Ok(());
         }
-        Err(Error::Codes(format!("expected 1 to {} codebooks (those loaded), got {count}", self.num_codebooks())))
+        let loaded = self.num_codebooks();
+        Err(Error::Codes(format!("expected between 1 and {loaded} codebooks ({loaded} are loaded), got {count}")))
     }
 }
 

@@ -59,11 +59,13 @@ pub(crate) fn check_latents(latents: &Latents, dim: usize) -> Result<()> {
 pub(crate) fn check_codes(codes: &Codes, loaded: usize, entries: usize) -> Result<()> {
     let count = codes.codebooks;
     if count == 0 || count > loaded {
-        return Err(Error::Codes(format!("expected 1 to {loaded} codebooks (those loaded), got {count}")));
+        return Err(Error::Codes(format!(
+            "expected between 1 and {loaded} codebooks ({loaded} are loaded), got {count}"
+        )));
     }
     if !codes.data.len().is_multiple_of(count) {
         let got = codes.data.len();
-        return Err(Error::Codes(format!("expected whole frames of {count} codes, got {got} codes")));
+        return Err(Error::Codes(format!("expected whole frames of {count} codes each, got {got} codes in all")));
     }
     match codes.data.iter().position(|&code| code as usize >= entries) {
         Some(at) => Err(Error::code_out_of_range(i64::from(codes.data[at]), entries, at % count, at / count)),

@@ -58,7 +58,7 @@ impl TensorFiles {
     fn open_index(path: &Path) -> Result<Self> {
         let index = read_json(path)?;
         let Some(weight_map) = index.get("weight_map").and_then(Value::as_object) else {
-            return Err(Error::file(path, "expected an index with an object `weight_map`, got none"));
+            return Err(Error::file(path, "expected an index with an object `weight_map`, which is missing"));
         };
         let mut number_of: BTreeMap<&str, usize> = BTreeMap::new();
         let mut shard_of = BTreeMap::new();
@@ -122,7 +122,7 @@ impl TensorFiles {
         values.resize(old + length / size_of::<T>(), T::zeroed());
         let at = file.data_start + entry.bytes.start + range.start;
         file.file.read_at(bytemuck::cast_slice_mut(&mut values[old..]), at).map_err(|error| {
-            Error::file(&file.path, format!("expected the {length} bytes of tensor `{name}`, got an error: {error}"))
+            Error::file(&file.path, format!("cannot read the {length} bytes of tensor `{name}`: {error}"))
         })?;
         Ok(())
     }
@@ -140,7 +140,10 @@ impl TensorFiles {
         };
         match file.entries.get(name) {
             Some(entry) => Ok(Some((file, entry))),
-            None => Err(Error::file(&shard.path, format!("expected tensor `{name}`, as the index says, got none"))),
+            None => Err(Error::file(
+                &shard.path,
+                format!("tensor `{name}` is missing, although the index says that it is in this file"),
+            )),
         }
     }
 }
@@ -161,7 +164,7 @@ impl TensorFile {
         let mut head = Vec::new();
         read_head(&mut file, LENGTH_BYTES, &mut head).map_err(|error| corrupt(error.to_string()))?;
         let Ok(head) = <[u8; 8]>::try_from(head.as_slice()) else {
-            return Err(corrupt(format!("expected a safetensors file, got one of {length} bytes")));
+            return Err(corrupt(format!("expected a safetensors file, got a file of only {length} bytes")));
         };
         if let Some(kind) = other_format(&head) {
             return Err(corrupt(format!("expected a safetensors file, got {kind}")));
@@ -170,17 +173,17 @@ impl TensorFile {
         if header_length > MAX_HEADER.min(length - LENGTH_BYTES) {
             return Err(corrupt(format!(
                 "expected a safetensors header within the file's {length} bytes (at most {MAX_HEADER}), got a length of \
-                 {header_length}: truncated or corrupt"
+                 {header_length} bytes: the file is truncated or corrupt"
             )));
         }
         let mut header = Vec::new();
         read_head(&mut file, header_length, &mut header).map_err(|error| corrupt(error.to_string()))?;
         let metadata: Metadata = serde_json::from_slice(&header)
-            .map_err(|error| corrupt(format!("expected a safetensors header, got an error: {error}")))?;
+            .map_err(|error| corrupt(format!("this is not a safetensors header: {error}")))?;
         let data_start = LENGTH_BYTES + header_length;
         let expected = data_start.saturating_add(metadata.data_len() as u64);
         if expected != length {
-            return Err(corrupt(format!("expected {expected} bytes, got {length}: truncated or corrupt")));
+            return Err(corrupt(format!("expected {expected} bytes, got {length}: the file is truncated or corrupt")));
         }
         let entries = metadata.tensors().into_iter().map(|(name, info)| {
             let bytes = info.data_offsets.0 as u64..info.data_offsets.1 as u64;
@@ -198,14 +201,14 @@ pub(super) fn read_json(path: &Path) -> Result<Value> {
     }
     let mut text = Vec::new();
     read_head(&mut file, length, &mut text).map_err(|error| Error::file(path, error.to_string()))?;
-    serde_json::from_slice(&text).map_err(|error| Error::file(path, format!("expected JSON, got an error: {error}")))
+    serde_json::from_slice(&text).map_err(|error| Error::file(path, format!("this is not valid JSON: {error}")))
 }
 
 /// Opens a file and gives its length. Pipes and devices, which might block for ever, are refused unopened.
 fn open_regular(path: &Path) -> Result<(File, u64)> {
-    let failed = |error: std::io::Error| Error::file(path, format!("expected a readable file, got an error: {error}"));
+    let failed = |error: std::io::Error| Error::file(path, format!("cannot read the file: {error}"));
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(Error::file(path, "expected a file, got something else"));
+        return Err(Error::file(path, "expected a regular file, got a directory, a pipe or a device"));
     }
     let file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();

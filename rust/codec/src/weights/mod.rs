@@ -147,7 +147,7 @@ impl Checkpoint {
         let codebooks = num_codebooks.unwrap_or(self.config.num_quantizers);
         let range = self.config.num_semantic_quantizers..=self.config.num_quantizers;
         if !range.contains(&codebooks) {
-            let message = format!("expected {} to {}, got {codebooks}", range.start(), range.end());
+            let message = format!("expected between {} and {}, got {codebooks}", range.start(), range.end());
             return Err(Error::config("num_codebooks", message));
         }
         for spec in needed_tensors(&self.config, parts, codebooks) {
@@ -264,18 +264,22 @@ fn the_codec(files: &TensorFiles) -> Result<(String, Layout)> {
     let (prefix, layout) = match (found.next(), found.next()) {
         (Some(only), None) => only,
         (None, _) => {
-            return Err(Error::file(files.path(), "expected the tensors of a Mimi codec, got none of them"));
+            return Err(Error::file(files.path(), "expected the tensors of a Mimi codec, found none of them"));
         }
         (Some(first), Some(second)) => {
-            let message = format!("expected one codec, got several: under {:?}, under {:?}", first.0, second.0);
+            let message = format!(
+                "expected one codec, found several: with the prefix {:?} and with the prefix {:?}",
+                first.0, second.0
+            );
             return Err(Error::file(files.path(), message));
         }
     };
     match files.names().find(|name| name.starts_with(&prefix) && names::is_weight_norm(name)) {
         None => Ok((prefix, layout)),
         Some(name) => {
-            let message =
-                format!("expected plain weights, got weight norm in tensor `{name}`; remove it and save again");
+            let message = format!(
+                "expected plain weights, got weight norm in tensor `{name}`; remove the weight norm and save the model again"
+            );
             Err(Error::file(files.path(), message))
         }
     }

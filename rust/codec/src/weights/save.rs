@@ -163,5 +163,5 @@ fn temporary_name(path: &Path) -> PathBuf {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Error {
-    Error::file(path, format!("expected to write it, got an error: {error}"))
+    Error::file(path, format!("cannot write the file: {error}"))
 }

@@ -20,7 +20,7 @@ impl Source {
     /// From a directory, a `.safetensors` file or an index.
     pub(super) fn find(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path)
-            .map_err(|error| Error::file(path, format!("expected a checkpoint, got an error: {error}")))?;
+            .map_err(|error| Error::file(path, format!("cannot open the checkpoint: {error}")))?;
         let directory = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
         let config = directory.join("config.json");
         let config = if config.is_file() { Some(read_json(&config)?) } else { None };
@@ -49,7 +49,7 @@ impl Source {
         let got = root.get("model_type").cloned().unwrap_or_default();
         Err(Error::config(
             "model_type",
-            format!("expected \"mimi\", at the top or in a part such as `codec_config`, got {got}"),
+            format!("expected \"mimi\" at the top level or in a part such as `codec_config`, got {got}"),
         ))
     }
 }
@@ -81,8 +81,7 @@ fn weights_in(directory: &Path, config: Option<&Value>) -> Result<PathBuf> {
     if let Some(path) = known.into_iter().find(|path| path.is_file()) {
         return Ok(path);
     }
-    let failed =
-        |error: std::io::Error| Error::file(directory, format!("expected a readable directory, got an error: {error}"));
+    let failed = |error: std::io::Error| Error::file(directory, format!("cannot read the directory: {error}"));
     let entries: Vec<_> = std::fs::read_dir(directory).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
     let with = |extensions: &[&str]| {
         let mut paths: Vec<_> = entries
@@ -100,12 +99,13 @@ fn weights_in(directory: &Path, config: Option<&Value>) -> Result<PathBuf> {
         [only] => Ok(only.clone()),
         [] if !with(&["bin", "pt", "pth", "ckpt"]).is_empty() => Err(Error::file(
             directory,
-            "expected model.safetensors, got PyTorch pickles only; load them in PyTorch and save them with safetensors",
+            "expected model.safetensors, found only PyTorch pickles; load them in PyTorch and save them with safetensors",
         )),
-        [] => Err(Error::file(directory, "expected model.safetensors or model.safetensors.index.json, got neither")),
+        [] => Err(Error::file(directory, "expected model.safetensors or model.safetensors.index.json, found neither")),
         several => {
-            let message = format!("expected model.safetensors or one other .safetensors file, got {}", several.len());
-            Err(Error::file(directory, format!("{message}; give the path of the file itself")))
+            let message =
+                format!("expected model.safetensors or one other .safetensors file, found {} files", several.len());
+            Err(Error::file(directory, format!("{message}; give the path of the file instead")))
         }
     }
 }

@@ -114,7 +114,7 @@ fn whole_clips() {
     assert!(message!(Audio, model.encode(&nan, 1, Padding::Moshi, GO_ON)).contains("NaN at sample 1"));
     assert!(message!(Audio, model.encode_latents(&nan, Padding::Transformers, GO_ON)).contains("sample 1"));
     for count in [0, all + 1] {
-        let words = format!("expected 1 to {all} codebooks (those loaded), got {count}");
+        let words = format!("expected between 1 and {all} codebooks ({all} are loaded), got {count}");
         assert_eq!(message!(Codes, model.encode(&clip, count, Padding::Moshi, GO_ON)), words);
         assert_eq!(message!(Codes, model.latents_to_codes(&Latents { dim: 16, data: vec![0.0; 16] }, count)), words);
         assert_eq!(message!(Codes, EncoderStream::new(&model, 1, count)), words);

@@ -221,7 +221,7 @@ fn two_codecs_and_none() {
     });
     assert!(error.to_string().contains("\"a.\"") && error.to_string().contains("\"b.\""), "{error}");
     let error = error_after(|tensors| *tensors = Tensors::from([("lm_head.weight".into(), (vec![1], vec![0.0]))]));
-    assert!(error.to_string().contains("got none of them"), "{error}");
+    assert!(error.to_string().contains("found none of them"), "{error}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn weights_are_found_in_directories_and_as_files() {
     assert_holds(&Checkpoint::open(directory.path()).unwrap(), &tensors);
     fs::copy(directory.join("other.safetensors"), directory.join("another.safetensors")).unwrap();
     let error = Checkpoint::open(directory.path()).unwrap_err().to_string();
-    assert!(error.contains("got 2"), "{error}");
+    assert!(error.contains("found 2 files"), "{error}");
 }
 
 #[test]

@@ -215,9 +215,7 @@ impl EncoderStream {
 
     fn check_open(&self, row: usize) -> Result<()> {
         if self.sessions[row].ended {
-            return Err(Error::Stream(format!(
-                "expected a running session, got session {row} after its flush: reset it first"
-            )));
+            return Err(Error::Stream(format!("cannot go on with session {row} after its flush: reset it first")));
         }
         Ok(())
     }
