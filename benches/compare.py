@@ -71,9 +71,9 @@ def write_weights(directory: Path) -> None:
 def clip(seconds: float) -> np.ndarray:
     """The speech that comes with the package, over and over."""
     from mimi_codec import read_audio
-    from mimi_codec.hub import demo_directory
+    from mimi_codec.demo_files import demo_clip
 
-    return np.resize(read_audio(demo_directory() / "speech.wav", RATE), int(seconds * RATE))
+    return np.resize(read_audio(demo_clip(), RATE), int(seconds * RATE))
 
 
 # The process of one implementation

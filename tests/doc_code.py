@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from mimi_codec.hub import Source, demo_directory
+from mimi_codec.demo_files import demo_directory
+from mimi_codec.hub import Source
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(?P<before>[^\n]*)\n+```python\n(?P<code>.*?)^```$", re.M | re.S)

@@ -11,6 +11,7 @@ from safetensors import safe_open
 import signals
 from mimi_codec import Mimi, MimiConfig, Tokens, read_audio, read_tokens, write_tokens, write_wav
 from mimi_codec.errors import AudioError, CodesError, LoadError, MimiError
+from mimi_codec.token_files.formats import metadata
 
 RATE = 24000
 HALF_STEP = 0.5 / 32768  # rounding to 16 bits
@@ -146,7 +147,7 @@ class TestTokens:
         again = read_tokens(path)
         np.testing.assert_array_equal(again.codes, tokens.codes)
         assert again.codes.dtype == np.int64
-        assert again.metadata() == tokens.metadata()
+        assert metadata(again) == metadata(tokens)
         assert (again.num_samples, again.num_codebooks, again.num_frames) == (203, 4, 13)
         assert tiny.decode(again.codes).shape == (13 * 16,)
 
@@ -164,10 +165,10 @@ class TestTokens:
         }
         write_tokens(tmp_path / "clip.safetensors", tokens)
         with safe_open(tmp_path / "clip.safetensors", framework="numpy") as file:
-            codes, metadata = file.get_tensor("codes"), file.metadata()
+            codes, fields = file.get_tensor("codes"), file.metadata()
         assert codes.dtype == np.uint16
         np.testing.assert_array_equal(codes, tokens.codes)
-        assert expected.items() <= metadata.items()
+        assert expected.items() <= fields.items()
         write_tokens(tmp_path / "clip.npz", tokens)
         with np.load(tmp_path / "clip.npz") as archive:
             np.testing.assert_array_equal(archive["codes"], tokens.codes)
@@ -208,7 +209,7 @@ class TestTokens:
             Tokens.of(tiny, np.zeros((2, 4, 3), int))
 
     def test_an_unknown_suffix(self, tokens, tmp_path):
-        with pytest.raises(LoadError, match=r"\.safetensors or \.npz.*clip\.txt"):
+        with pytest.raises(LoadError, match=r"\.safetensors, \.npz.*clip\.txt"):
             write_tokens(tmp_path / "clip.txt", tokens)
         assert not (tmp_path / "clip.txt").exists()
 

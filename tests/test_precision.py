@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mimi_codec import ConfigError, Mimi, read_audio
-from mimi_codec.hub import demo_directory
+from mimi_codec.demo_files import demo_clip, demo_directory
 
 # Rounding a weight to bfloat16 errs by at most 2^-9 of it, to int8 by 1/254 of the largest of 128 weights, which is
 # about three times their deviation: relative errors of 1e-3 and 7e-3 of a product. Through a dozen layers each they add
@@ -17,7 +17,7 @@ SMALLER = {"bfloat16": 0.8, "int8": 0.7}
 
 @pytest.fixture(scope="module")
 def speech() -> np.ndarray:
-    return read_audio(demo_directory() / "speech.wav", 24000)
+    return read_audio(demo_clip(), 24000)
 
 
 @pytest.fixture(scope="module", params=["bfloat16", "int8"])

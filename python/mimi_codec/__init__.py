@@ -24,7 +24,7 @@ from .errors import (
 )
 from .model import Mimi
 from .streams import DecoderStream, EncoderStream
-from .tokens_file import Tokens, read_tokens, write_tokens
+from .token_files import Tokens, read_tokens, write_tokens
 
 __all__ = [
     "AudioError",

@@ -10,11 +10,17 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DecoderStream", "EncoderStream", "Mimi", "__version__", "build_info"]
+__all__ = ["DecoderStream", "EncoderStream", "Mimi", "__version__", "build_info", "safetensors_entries"]
 __version__: str
 
 def build_info() -> dict[str, str]:
     """Version, build profile and the SIMD instruction set in use, for bug reports."""
+
+def safetensors_entries(data: bytes) -> tuple[dict[str, str], list[tuple[str, str, list[int], int, int]]]:
+    """The metadata of a whole safetensors file, and (name, element type, shape, first byte, last byte + 1) of tensors.
+
+    All bytes named are inside of `data` and fit the shape. Raises `LoadError`.
+    """
 
 @final
 class Mimi:

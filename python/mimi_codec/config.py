@@ -12,6 +12,11 @@ from typing import Any
 __all__ = ["MimiConfig"]
 
 
+def bits_per_code(codebook_size: int) -> int:
+    """Bits that a code of a codebook takes: the whole number at or above log2(codebook_size), at least 1."""
+    return max(1, (codebook_size - 1).bit_length())
+
+
 @dataclass(frozen=True)
 class MimiConfig:
     """All fields of Transformers' `MimiConfig`, under its names. The defaults are those of `kyutai/mimi`.
@@ -120,9 +125,9 @@ class MimiConfig:
         return self.num_quantizers
 
     @property
-    def bits_per_code(self) -> float:
-        """Information in one code: 11 bits for codebooks of 2048."""
-        return math.log2(self.codebook_size)
+    def bits_per_code(self) -> int:
+        """Bits that one code takes: 11 for codebooks of 2048."""
+        return bits_per_code(self.codebook_size)
 
     def __repr__(self) -> str:
         fields = (f"    {field.name}={getattr(self, field.name)!r}," for field in dataclasses.fields(self))

@@ -41,11 +41,6 @@ class Source:
     """The commit of the repository; None for a path."""
 
 
-def demo_directory() -> Path:
-    """The directory of the embedded model and its speech clip."""
-    return Path(__file__).resolve().parent / "demo"
-
-
 def resolve(
     name_or_path: str | os.PathLike[str],
     *,
@@ -72,7 +67,8 @@ def resolve(
         InputTypeError: `name_or_path` or `revision` is not text.
 
     Example:
-        >>> from mimi_codec.hub import demo_directory, resolve
+        >>> from mimi_codec.demo_files import demo_directory
+        >>> from mimi_codec.hub import resolve
         >>> resolve(demo_directory()).kind
         'path'
     """

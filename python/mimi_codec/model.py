@@ -22,8 +22,9 @@ from ._arrays import (
 )
 from ._options import PADDINGS, Padding, Parts, check_options, choice, thread_count
 from .config import MimiConfig
+from .demo_files import demo_directory
 from .errors import AudioError, CodesError, ConfigError, LatentsError
-from .hub import Source, demo_directory, resolve
+from .hub import Source, resolve
 from .streams import DecoderStream, EncoderStream
 
 __all__ = ["Mimi"]

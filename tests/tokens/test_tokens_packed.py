@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from token_layouts import codes
 
 from mimi_codec import CodesError, ConfigError, LoadError, StreamError
-from mimi_codec.tokens import PackedHeader, PackedReader, PackedWriter, StreamingReader
-from mimi_codec.tokens.packed import BLOCK_FRAMES
+from mimi_codec.token_files import PackedHeader, PackedReader, PackedWriter, StreamingReader
+from mimi_codec.token_files.packed import BLOCK_FRAMES
 
 SIZES = st.sampled_from([1, 2, 3, 32, 1000, 1024, 2048, 2049, 70000, 2**32])
 FRAMES = st.one_of(st.integers(0, 12), st.integers(BLOCK_FRAMES - 2, BLOCK_FRAMES + 2), st.just(3 * BLOCK_FRAMES))
@@ -258,5 +258,5 @@ class TestWrongInput:
             PackedHeader(**{"num_codebooks": 8} | fields)
 
     def test_a_name_without_end(self):
-        with pytest.raises(ConfigError, match="shorter model name"):
+        with pytest.raises(ConfigError, match="at most 4096 characters, got 70000"):
             PackedHeader(8, model="x" * 70000).to_bytes()

@@ -21,11 +21,10 @@ import numpy.typing as npt
 from .. import __version__, build_info
 from .._arrays import Float32Array
 from ..audio import read_audio
-from ..hub import demo_directory
+from ..demo_files import demo_clip
 from ..model import Mimi
 from ..synthetic import write_synthetic
 from ._common import add_model_options, load_model, positive, say
-from .demo import CLIP
 
 FrameTimes: TypeAlias = npt.NDArray[np.float64]
 
@@ -110,7 +109,7 @@ def synthetic_model() -> Path:
 
 def _speech(sample_rate: int, seconds: float) -> Float32Array:
     """The packaged clip, repeated. At another rate its pitch is wrong, which does not change the time taken."""
-    clip = read_audio(demo_directory() / CLIP, 24000)
+    clip = read_audio(demo_clip(), 24000)
     return np.resize(clip, round(seconds * sample_rate))
 
 

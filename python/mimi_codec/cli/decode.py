@@ -12,7 +12,7 @@ from .._arrays import Float32Array
 from ..audio import checked, to_int16, write_wav
 from ..errors import CodesError
 from ..model import Mimi
-from ..tokens_file import SUFFIXES, Tokens, read_tokens
+from ..token_files import SUFFIXES, Tokens, read_tokens
 from ._common import (
     PIPE,
     RAW_FORMATS,
@@ -50,7 +50,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(args: argparse.Namespace) -> int:
     """Decode all inputs; the exit code."""
-    jobs = plan(args.inputs, args.output, SUFFIXES, WAV)
+    jobs = plan(args.inputs, args.output, list(SUFFIXES), WAV)
     for job in jobs:
         if job.target is not None and job.target.suffix.lower() != WAV:
             raise UsageError(f"sound is written as {WAV}, got {job.target}")

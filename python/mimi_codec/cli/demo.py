@@ -7,12 +7,11 @@ import time
 from pathlib import Path
 
 from ..audio import read_audio, write_wav
-from ..hub import demo_directory
+from ..demo_files import demo_clip
 from ..model import Mimi
-from ..tokens_file import Tokens, write_tokens
+from ..token_files import Tokens, write_tokens
 from ._common import positive, say, writing
 
-CLIP = "speech.wav"
 DEFAULT_CODEBOOKS = 8
 
 
@@ -35,7 +34,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(args: argparse.Namespace) -> int:
     """Run the demo; the exit code."""
     model = Mimi.demo(threads=args.threads)
-    original = read_audio(demo_directory() / CLIP, model.sample_rate)
+    original = read_audio(demo_clip(), model.sample_rate)
     seconds = len(original) / model.sample_rate
 
     began = time.perf_counter()

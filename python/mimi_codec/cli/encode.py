@@ -14,7 +14,7 @@ from .._options import PADDINGS, Padding
 from ..audio import AUDIO_SUFFIXES, read_audio
 from ..errors import AudioError
 from ..model import Mimi
-from ..tokens_file import SUFFIXES, FileFormat, Tokens, format_of, write_tokens
+from ..token_files import SUFFIXES, FileFormat, Tokens, format_by_suffix, write_tokens
 from ._common import (
     DEFAULT_MODEL,
     PIPE,
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         codes = _encode(model, pcm, args.padding, progress)
         tokens = Tokens.of(model, codes, len(pcm))
         with writing(job.target) as file:
-            write_tokens(file, tokens, file_format if job.target is None else format_of(job.target))
+            write_tokens(file, tokens, file_format if job.target is None else format_by_suffix(job.target))
         return {"seconds": tokens.seconds, "frames": tokens.num_frames, "codebooks": tokens.num_codebooks}
 
     return run_jobs("encode", jobs, work, args)

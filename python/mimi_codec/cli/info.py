@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .. import _safetensors, build_info
+from .. import build_info
 from ..audio import audio_info
-from ..errors import LoadError
-from ..tokens_file import FORMAT, read_tokens
+from ..token_files import SUFFIXES, read_tokens
+from ..token_files.formats import FORMAT
 from ._common import DEFAULT_MODEL, add_model_options, load_model
+
+HEADER_BYTES = 1 << 16  # in which the metadata of a token file lie
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,18 +51,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _holds_tokens(path: Path) -> bool:
     if path.suffix.lower() != ".safetensors":
-        return path.suffix.lower() == ".npz"
+        return path.suffix.lower() in SUFFIXES
     with open(path, "rb") as file:
-        try:
-            _, metadata = _safetensors.read_header(file)
-        except LoadError:
-            return False  # loading it as a model says what is wrong
-    return metadata.get("format") == FORMAT
+        return FORMAT.encode() in file.read(HEADER_BYTES)
 
 
 def _token_facts(path: Path) -> dict[str, Any]:
     tokens = read_tokens(path)
-    bits = tokens.num_codebooks * tokens.frame_rate * max(1, (tokens.codebook_size - 1).bit_length())
     return {
         "kind": "tokens",
         "path": str(path),
@@ -73,7 +70,7 @@ def _token_facts(path: Path) -> dict[str, Any]:
         "codebook_size": tokens.codebook_size,
         "sample_rate": tokens.sample_rate,
         "frame_rate": tokens.frame_rate,
-        "bits_per_second": bits,
+        "bits_per_second": tokens.bits_per_second,
     }
 
 

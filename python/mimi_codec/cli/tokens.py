@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CodesError, MimiError
-from ..tokens.bits import width_of
-from ..tokens.files import SUFFIXES, format_by_suffix, read_any, write_any
-from ..tokens_file import Tokens
+from ..token_files import SUFFIXES, Tokens, format_by_suffix, read_tokens, write_tokens
 from ._common import PIPE, Job, Progress, UsageError, add_file_options, plan, positive, run_jobs, say, writing
 
 FORMATS = {file_format: suffix for suffix, file_format in SUFFIXES.items()}
@@ -50,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     }
 
     def work(job: Job, _: Progress) -> dict[str, Any]:
-        tokens = _cut(read_any(sys.stdin.buffer if job.source is None else job.source), args)
+        tokens = _cut(read_tokens(sys.stdin.buffer if job.source is None else job.source), args)
         with writing(job.target) as file:
-            write_any(file, tokens, formats[job])
+            write_tokens(file, tokens, formats[job])
         return {"seconds": tokens.seconds, "frames": tokens.num_frames, "codebooks": tokens.num_codebooks}
 
     return run_jobs("transcode", jobs, work, args)
@@ -67,7 +65,7 @@ def _show(args: argparse.Namespace) -> int:
     all_facts, failed = [], False
     for name in names:
         try:
-            tokens = _cut(read_any(sys.stdin.buffer if name == PIPE else name), args)
+            tokens = _cut(read_tokens(sys.stdin.buffer if name == PIPE else name), args)
         except (MimiError, OSError) as error:
             say(f"mimi: {name}: {getattr(error, 'strerror', None) or error}")
             failed = True
@@ -83,7 +81,6 @@ def _show(args: argparse.Namespace) -> int:
 
 def statistics(tokens: Tokens) -> dict[str, Any]:
     """What a token file says of its codes, and how often each is used."""
-    per_code = width_of(tokens.codebook_size)
     rows = [_row_statistics(row) for row in tokens.codes]
     return {
         "model": tokens.model,
@@ -94,7 +91,7 @@ def statistics(tokens: Tokens) -> dict[str, Any]:
         "codebooks": tokens.num_codebooks,
         "codebook_size": tokens.codebook_size,
         "frame_rate": tokens.frame_rate,
-        "bits_per_second": tokens.num_codebooks * per_code * tokens.frame_rate,
+        "bits_per_second": tokens.bits_per_second,
         "entropy_bits_per_second": sum(row["entropy_bits"] for row in rows) * tokens.frame_rate,
         "rows": rows,
     }

@@ -1,4 +1,4 @@
-"""Tokens of the models that speak Mimi: their streams, delays and frames, and files of codes.
+"""Tokens of the models that speak Mimi: their streams, delays and frames.
 
 A language model sees Mimi's codes as rows of tokens beside its text, some of them late by a few steps, with special ids
 where there is no code yet. This package goes from codes to those rows and back, with NumPy alone:
@@ -7,15 +7,14 @@ where there is no code yet. This package goes from codes to those rows and back,
 * `matrix`: whole sequences, delayed and undelayed; `hf_moshi`: Transformers' form of them
 * `duplex`: one step at a time, beside a running language model
 * `csm`: CSM's frames of 33 columns; `stt`: the silence that speech-to-text models want around a clip
-* `sentinels`: ids that are no codes, kept from the decoder
-* `packed` (`packed_writer`, `packed_reader`): a bit stream of codes for files and wires; `moshi_cpp`: the `.mimi`
-  files of moshi.cpp; `files`: all of them
+* `sentinels`: ids that are not codes, kept from the decoder
+
+Files of codes are in `mimi_codec.token_files`.
 """
 
 from .config import from_config
 from .csm import CSM_1B, CsmLayout
 from .duplex import Aligned, DuplexStream
-from .files import read_any, write_any
 from .layouts import (
     HIBIKI_1B,
     HIBIKI_2B,
@@ -27,9 +26,6 @@ from .layouts import (
     StreamLayout,
 )
 from .matrix import Rows, delay, end_of_input, merge_rows, split_rows, undelay
-from .packed import PackedHeader
-from .packed_reader import PackedReader, StreamingReader
-from .packed_writer import PackedWriter
 from .sentinels import mask_sentinels, refuse_sentinels, sentinel_names
 
 __all__ = [
@@ -44,21 +40,15 @@ __all__ = [
     "Aligned",
     "CsmLayout",
     "DuplexStream",
-    "PackedHeader",
-    "PackedReader",
-    "PackedWriter",
     "Rows",
     "StreamLayout",
-    "StreamingReader",
     "delay",
     "end_of_input",
     "from_config",
     "mask_sentinels",
     "merge_rows",
-    "read_any",
     "refuse_sentinels",
     "sentinel_names",
     "split_rows",
     "undelay",
-    "write_any",
 ]

@@ -6,6 +6,7 @@ mod arrays;
 mod errors;
 mod interrupt;
 mod model;
+mod safetensors;
 mod streams;
 
 use pyo3::prelude::*;
@@ -19,6 +20,8 @@ mod _core {
 
     #[pymodule_export]
     use crate::model::Mimi;
+    #[pymodule_export]
+    use crate::safetensors::safetensors_entries;
     #[pymodule_export]
     use crate::streams::{DecoderStream, EncoderStream};
 

@@ -7,12 +7,7 @@ import numpy.typing as npt
 
 from .._arrays import Int64Array
 
-__all__ = ["pack", "unpack", "width_of"]
-
-
-def width_of(size: int) -> int:
-    """Bits of a value of at least 0 and below `size`: ceil(log2(size)), at least 1."""
-    return max(1, (size - 1).bit_length())
+__all__ = ["pack", "unpack"]
 
 
 def pack(values: Int64Array, width: int) -> npt.NDArray[np.uint8]:

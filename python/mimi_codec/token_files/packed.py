@@ -25,8 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arrays import Int64Array
+from .._text import shown
+from ..config import bits_per_code
 from ..errors import ConfigError, LoadError
 from . import bits
+from .content import Codec
 
 __all__ = ["MAGIC", "PackedHeader"]
 
@@ -35,7 +38,6 @@ VERSION = 1
 BLOCK_FRAMES = 64  # a multiple of 8: a full block of any width ends on a whole byte
 CHECK_BYTES = 4
 PREFIX_BYTES = len(MAGIC) + 2
-LARGEST_CODEBOOK = 1 << 32
 LARGEST_COUNT = 1 << 16
 
 
@@ -57,22 +59,23 @@ class PackedHeader:
     """Samples of the clip, if known when the stream began; without it all frames are whole."""
 
     def __post_init__(self) -> None:
-        limits = {"num_codebooks": LARGEST_COUNT, "codebook_size": LARGEST_CODEBOOK, "sample_rate": 1 << 32}
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= limit:
-                raise ConfigError(f"{name} must be an integer between 1 and {limit}, got {value!r}")
-        if type(self.frame_rate) not in (int, float) or not 0 < self.frame_rate < float("inf"):
-            raise ConfigError(f"frame_rate must be a number above 0, got {self.frame_rate!r}")
-        if not isinstance(self.model, str) or not isinstance(self.revision, str | None):
-            raise ConfigError(f"model and revision must be strings, got {self.model!r} and {self.revision!r}")
+        if type(self.num_codebooks) is not int or not 1 <= self.num_codebooks <= LARGEST_COUNT:
+            raise ConfigError(
+                f"num_codebooks must be an integer between 1 and {LARGEST_COUNT}, got {shown(self.num_codebooks)}"
+            )
+        self.codec  # noqa: B018 - checks the fields that it shares
         if self.num_samples is not None and (type(self.num_samples) is not int or self.num_samples < 0):
-            raise ConfigError(f"num_samples must be an integer of at least 0, got {self.num_samples!r}")
+            raise ConfigError(f"num_samples must be an integer of at least 0, got {shown(self.num_samples)}")
+
+    @property
+    def codec(self) -> Codec:
+        """The codec that the codes are of."""
+        return Codec(self.model, self.revision, self.sample_rate, self.frame_rate, self.codebook_size)
 
     @property
     def bits_per_code(self) -> int:
         """ceil(log2(codebook_size))."""
-        return bits.width_of(self.codebook_size)
+        return bits_per_code(self.codebook_size)
 
     @property
     def frame_bits(self) -> int:
@@ -81,7 +84,7 @@ class PackedHeader:
 
     @property
     def bits_per_second(self) -> float:
-        """1100 for 8 codebooks of 2048 at 12.5 frames a second; checks come on top."""
+        """1100 for 8 codebooks of 2048 at 12.5 frames per second; checks come on top."""
         return self.frame_bits * self.frame_rate
 
     def to_bytes(self) -> bytes:
@@ -115,12 +118,12 @@ class PackedHeader:
             fields = json.loads(head[PREFIX_BYTES : wanted - CHECK_BYTES])
             version = fields.pop("version")
             if version != VERSION:
-                raise LoadError(f"expected a packed code stream of version {VERSION}, found version {version!r}")
+                raise LoadError(f"expected a packed code stream of version {VERSION}, found version {shown(version)}")
             return cls(**fields)
         except LoadError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise LoadError(f"corrupt code stream: bad header: {error!r}") from error
+            raise LoadError(f"corrupt code stream: bad header: {shown(error)}") from error
 
 
 class Geometry:

@@ -11,8 +11,8 @@ import numpy as np
 
 from .._arrays import ArrayInput, Int64Array, to_codes
 from ..errors import CodesError, StreamError
+from ..tokens.sentinels import refuse_sentinels
 from .packed import BLOCK_FRAMES, BitArray, PackedHeader, begin_check, encode_frames
-from .sentinels import refuse_sentinels
 
 __all__ = ["PackedWriter"]
 

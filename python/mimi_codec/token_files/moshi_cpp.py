@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arrays import ArrayInput, Int64Array, to_codes
 from ..errors import CodesError, LoadError
-from .sentinels import refuse_sentinels
+from ..tokens.sentinels import refuse_sentinels
 
 __all__ = ["MAGIC", "from_bytes", "to_bytes"]
 
