@@ -8,7 +8,7 @@ pcm = mimi.decode(codes)
 """
 
 from ._core import __version__, build_info
-from .audio import read_audio, write_wav
+from .audio import Sound, read_audio, read_sound, write_wav
 from .config import MimiConfig
 from .errors import (
     AudioError,
@@ -39,12 +39,14 @@ __all__ = [
     "Mimi",
     "MimiConfig",
     "MimiError",
+    "Sound",
     "StreamError",
     "Tokens",
     "WeightsError",
     "__version__",
     "build_info",
     "read_audio",
+    "read_sound",
     "read_tokens",
     "write_tokens",
     "write_wav",

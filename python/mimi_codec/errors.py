@@ -26,6 +26,10 @@ class AudioError(MimiError, ValueError):
     """Audio of the wrong shape, with NaN or infinite samples, or in a file that cannot be read as audio."""
 
 
+class AudioWarning(UserWarning):
+    """A sound file of which a part is missing, or may be."""
+
+
 class CodesError(MimiError, ValueError):
     """Codes of the wrong shape or outside `0 <= code < codebook_size`."""
 
