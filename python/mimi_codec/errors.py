@@ -1,29 +1,66 @@
 """The exceptions of the package.
 
-Every one is a `MimiError` and also the builtin exception one would catch without knowing this package. Messages say
-what was expected and what came. An exception is raised before any state changes: after a failed call a stream is as it
-was before.
+Every exception is a `MimiError`, and also the builtin exception that one would catch without knowing this package.
+Messages say what was expected and what came. An exception is raised before any state changes: after a failed call a
+stream is as it was before.
 """
 
 
 class MimiError(Exception):
-    """Base class of every error this package raises on purpose."""
+    """Base class of every error that this package raises on purpose.
+
+    Example:
+        >>> from mimi_codec import Mimi, MimiError
+        >>> try:
+        ...     Mimi.from_pretrained("./nowhere")
+        ... except MimiError as error:
+        ...     print(type(error).__name__)
+        LoadError
+    """
 
 
 class ConfigError(MimiError, ValueError):
-    """A model configuration that is not supported, or an option outside its range."""
+    """The configuration of a model is not supported, or an option is outside its range.
+
+    Example:
+        >>> from mimi_codec import Mimi
+        >>> Mimi.demo(num_codebooks=17)
+        Traceback (most recent call last):
+        mimi_codec.errors.ConfigError: ...
+    """
 
 
 class LoadError(MimiError, OSError):
-    """A model or token file that is missing, cannot be fetched, or is corrupt."""
+    """A model or a token file is missing, cannot be fetched, or is corrupt.
+
+    Example:
+        >>> from mimi_codec import Mimi
+        >>> Mimi.from_pretrained("./nowhere")
+        Traceback (most recent call last):
+        mimi_codec.errors.LoadError: ...
+    """
 
 
 class WeightsError(LoadError, ValueError):
-    """A tensor that is missing, has another shape than the configuration says, or is surplus."""
+    """A tensor of a model is missing, has another shape than the configuration says, or is one too many.
+
+    Example:
+        >>> from mimi_codec import LoadError, WeightsError
+        >>> issubclass(WeightsError, LoadError)
+        True
+    """
 
 
 class AudioError(MimiError, ValueError):
-    """Audio of the wrong shape, with NaN or infinite samples, or in a file that cannot be read as audio."""
+    """Audio has a wrong shape, has NaN or infinite samples, or is in a file that cannot be read as audio.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import Mimi
+        >>> Mimi.demo().encode(np.array([0, np.nan], np.float32))
+        Traceback (most recent call last):
+        mimi_codec.errors.AudioError: ...
+    """
 
 
 class AudioWarning(UserWarning):
@@ -31,20 +68,63 @@ class AudioWarning(UserWarning):
 
 
 class CodesError(MimiError, ValueError):
-    """Codes of the wrong shape or outside `0 <= code < codebook_size`."""
+    """Codes have a wrong shape, or a code is outside `0 <= code < codebook_size`.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import Mimi
+        >>> Mimi.demo().decode(np.full((8, 3), 1024))
+        Traceback (most recent call last):
+        mimi_codec.errors.CodesError: expected codes between 0 and 1023, got 1024 in codebook 0, frame 0
+    """
 
 
 class LatentsError(MimiError, ValueError):
-    """Latents of the wrong shape, or with NaN or infinite values."""
+    """Latents have a wrong shape, or have NaN or infinite values.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import Mimi
+        >>> mimi = Mimi.demo()
+        >>> mimi.quantize(np.full((mimi.latent_dim, 3), np.inf, np.float32))
+        Traceback (most recent call last):
+        mimi_codec.errors.LatentsError: ...
+    """
 
 
 class InputTypeError(MimiError, TypeError):
-    """An input that is no array, has an element type that is not accepted, or lives on another device."""
+    """An input is not an array, has an element type that is not accepted, or is on another device.
+
+    Example:
+        >>> from mimi_codec import Mimi
+        >>> Mimi.demo().encode("speech.wav")
+        Traceback (most recent call last):
+        mimi_codec.errors.InputTypeError: ...
+    """
 
 
 class StreamError(MimiError, RuntimeError):
-    """A stream used out of order: a push after `flush`, or a saved state that does not fit."""
+    """A stream is used in a wrong order, such as a push after `flush`, or a saved state does not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import Mimi
+        >>> stream = Mimi.demo().encoder_stream()
+        >>> stream.flush().shape
+        (16, 0)
+        >>> stream.push(np.zeros(1920, np.float32))
+        Traceback (most recent call last):
+        mimi_codec.errors.StreamError: ...
+    """
 
 
 class DeviceError(MimiError, RuntimeError):
-    """A device that is not supported or not there."""
+    """A device is not supported, or is not there.
+
+    Example:
+        >>> from mimi_codec import Mimi
+        >>> Mimi.demo().save("demo")
+        >>> Mimi.from_pretrained("demo", device="tpu")
+        Traceback (most recent call last):
+        mimi_codec.errors.DeviceError: ...
+    """

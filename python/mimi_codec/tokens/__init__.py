@@ -1,13 +1,13 @@
 """Tokens of the models that speak Mimi: their streams, delays and frames.
 
-A language model sees Mimi's codes as rows of tokens beside its text, some of them late by a few steps, with special ids
-where there is no code yet. This package goes from codes to those rows and back, with NumPy alone:
+A language model sees Mimi's codes as rows of tokens beside its text. Some rows are late by a few steps, and where there
+is no code yet they hold special ids. This package converts codes to those rows and back, with NumPy alone:
 
-* `layouts`: what the rows of a model are; `config`: the same out of its `config.json`
-* `matrix`: whole sequences, delayed and undelayed; `hf_moshi`: Transformers' form of them
-* `duplex`: one step at a time, beside a running language model
+* `layouts`: what the rows of a model are; `config`: the same from its `config.json`
+* `matrix`: whole sequences, delayed and undelayed; `hf_moshi`: the form that Transformers gives them
+* `duplex`: one step at a time, while a language model runs
 * `csm`: CSM's frames of 33 columns; `stt`: the silence that speech-to-text models want around a clip
-* `sentinels`: ids that are not codes, kept from the decoder
+* `sentinels`: ids that are not codes, which must not reach the decoder
 
 Files of codes are in `mimi_codec.token_files`.
 """

@@ -11,7 +11,7 @@ from ..errors import CodesError, InputTypeError
 
 
 def to_integers(value: Any, what: str) -> Int64Array:
-    """`value` as int64. Raises `InputTypeError` for other types of element, `CodesError` for what int64 cannot hold."""
+    """`value` as int64. Raises `InputTypeError` for another element type, `CodesError` for values over int64."""
     array = as_array(value, what)
     if array.dtype.kind not in "iu":
         raise InputTypeError(f"{what} must be of an integer type, got {array.dtype}")

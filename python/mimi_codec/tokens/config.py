@@ -1,7 +1,8 @@
-"""Layouts out of a model's `config.json`: Kyutai's, Transformers' and Sesame's.
+"""Layouts from a model's `config.json`: that of Kyutai, of Transformers and of Sesame.
 
-Kyutai's configurations say everything. Transformers' Moshi has its delays in its code (the first codebook of each
-speaker on time, the others one step late), and its speech-to-text has its silences in `preprocessor_config.json`.
+Kyutai's configurations say everything. Moshi in Transformers has its delays in its code (the first codebook of each
+speaker is on time, the others are one step late), and its speech-to-text has its silences in
+`preprocessor_config.json`.
 """
 
 from __future__ import annotations
@@ -27,13 +28,26 @@ Config = Mapping[str, Any]
 def from_config(
     source: str | os.PathLike[str] | Config, preprocessor: Config | None = None, *, name: str | None = None
 ) -> StreamLayout | CsmLayout:
-    """The layout a configuration describes.
+    """The layout that a configuration describes.
 
-    `source` is a `config.json`, the directory it is in, or its parsed content. `preprocessor` is the parsed
-    `preprocessor_config.json`, found by itself beside a file. `name` is for messages; by default the model's type.
+    Args:
+        source: a `config.json`, the directory it is in, or its parsed content.
+        preprocessor: the parsed `preprocessor_config.json`; beside a file it is found without this.
+        name: a name for messages; by default the model's type.
 
-    Raises `LoadError` for a file that is missing or no JSON object, `ConfigError` for a value that is missing or wrong,
-    or a model that is none of these.
+    Returns:
+        The layout of a model with rows (Moshi and its kin), or of a CSM.
+
+    Raises:
+        LoadError: the file is missing, or does not hold a JSON object.
+        ConfigError: a value is missing or wrong, or the model is not one of these.
+
+    Example:
+        >>> from mimi_codec.tokens import from_config
+        >>> config = {"n_q": 4, "dep_q": 2, "card": 2048, "text_card": 4000, "delays": [0, 0, 2, 0, 2]}
+        >>> layout = from_config(config, name="mine")
+        >>> layout.num_generated, layout.num_user, layout.max_delay
+        (2, 2, 2)
     """
     if isinstance(source, Mapping):
         config = source

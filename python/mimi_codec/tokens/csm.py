@@ -1,4 +1,4 @@
-"""CSM's frames: one row of 33 columns per position, 32 codes of audio or one text token, and a mask of what is set.
+"""CSM's frames: a position has 33 columns, for 32 codes of audio or one text token, and a mask of the columns in use.
 
 A clip ends with a frame of zeros in all codebooks. There are no delays.
 """
@@ -35,25 +35,39 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CsmLayout:
-    """The columns and ids of a CSM. Checked when made: raises `ConfigError`."""
+    """The columns and ids of a CSM.
+
+    Raises:
+        ConfigError: a value is outside its range.
+
+    Example:
+        >>> from mimi_codec.tokens import CsmLayout
+        >>> CsmLayout().num_columns
+        33
+    """
 
     name: str = "csm-1b"
+    """A name for messages."""
     num_codebooks: int = 32
+    """Codes of a frame."""
     codebook_size: int = 2048
     """Codes are at least 0 and below `codebook_size`."""
     vocab_size: int = 2051
-    """Ids of the audio heads: the codes and three that are none."""
+    """Ids of the audio heads: the codes, and three ids that are not codes."""
     padding_id: int = 2050
     """What a finished row of a batch holds in all codebooks (Transformers)."""
     end_id: int = 0
     """The frame that has this code in all codebooks ends a clip."""
     text_vocab_size: int = 128256
+    """Text tokens are at least 0 and below it."""
     audio_token_id: int = 128002
     """Stands for one frame of audio in Transformers' `input_ids`."""
     audio_end_token_id: int = 128003
     """Stands for the end frame in Transformers' `input_ids`."""
     sample_rate: int = 24000
+    """Samples per second."""
     frame_rate: float = 12.5
+    """Frames per second."""
 
     def __post_init__(self) -> None:
         for name in ("num_codebooks", "codebook_size", "text_vocab_size", "sample_rate", "frame_rate"):
@@ -66,7 +80,7 @@ class CsmLayout:
 
     @property
     def num_columns(self) -> int:
-        """Codebooks and the text."""
+        """Columns of a position: the codebooks and the text."""
         return self.num_codebooks + 1
 
 
@@ -74,24 +88,46 @@ CSM_1B = CsmLayout()
 
 
 class Frames(NamedTuple):
-    """Positions of a prompt."""
+    """Positions of a prompt.
+
+    Example:
+        >>> from mimi_codec.tokens import csm
+        >>> csm.text_frames([128000, 58]).tokens.shape
+        (2, 33)
+    """
 
     tokens: Int64Array
     """(T, 33): the codes of a frame, or the text token in the last column; zeros elsewhere."""
     mask: BoolArray
-    """(T, 33): what is set."""
+    """(T, 33): which columns are in use."""
 
 
 class Segment(NamedTuple):
-    """A run of positions of one kind: `text` (n,), or `codes` (K, n) with whether an end frame closed them."""
+    """Consecutive positions of one kind: text, or the codes of a clip.
+
+    Example:
+        >>> from mimi_codec.tokens import csm
+        >>> csm.segments(*csm.text_frames([128000, 58]))[0].text.tolist()
+        [128000, 58]
+    """
 
     text: Int64Array | None
+    """(n,): the text tokens; None for audio."""
     codes: Int64Array | None
+    """(K, n): the codes; None for text."""
     ended: bool
+    """Whether an end frame closed the codes."""
 
 
 class Clip(NamedTuple):
-    """What a model generated for one row of a batch."""
+    """What a model generated for one row of a batch.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import csm
+        >>> csm.generated_clips(np.full((5, 32), 7)).codes.shape
+        (32, 5)
+    """
 
     codes: Int64Array
     """(K, T) for the decoder, up to the end frame."""
@@ -102,10 +138,25 @@ class Clip(NamedTuple):
 
 
 def audio_frames(codes: ArrayInput, layout: CsmLayout = CSM_1B, *, end: bool = True) -> Frames:
-    """Codes (K, T) of a clip as frames (T + 1, 33), the last one being the end frame (`end=False`: T frames without
-    it).
+    """The codes of a clip as frames.
 
-    Raises `CodesError` for fewer codebooks than the layout has, and for ids that are no codes.
+    Args:
+        codes: (K, T), of at least as many codebooks as the layout has; the first ones are taken.
+        layout: the columns and ids of the model.
+        end: whether an end frame follows.
+
+    Returns:
+        Frames (T + 1, 33), or (T, 33) without an end frame.
+
+    Raises:
+        CodesError: too few codebooks, a batch, or an id that is not a code.
+        InputTypeError: the input is not an array of integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import csm
+        >>> csm.audio_frames(np.ones((32, 20), np.int64)).tokens.shape
+        (21, 33)
     """
     rows, batched = to_codes(codes)
     if batched:
@@ -123,7 +174,24 @@ def audio_frames(codes: ArrayInput, layout: CsmLayout = CSM_1B, *, end: bool = T
 
 
 def text_frames(ids: ArrayInput, layout: CsmLayout = CSM_1B) -> Frames:
-    """Text tokens (n,) as frames (n, 33). Raises `CodesError` for ids outside of the vocabulary."""
+    """Text tokens as frames.
+
+    Args:
+        ids: text tokens (n,).
+        layout: the columns and ids of the model.
+
+    Returns:
+        Frames (n, 33).
+
+    Raises:
+        CodesError: another shape, or an id outside of the vocabulary.
+        InputTypeError: the input is not an array of integers.
+
+    Example:
+        >>> from mimi_codec.tokens import csm
+        >>> csm.text_frames([128000, 58]).tokens[:, -1].tolist()
+        [128000, 58]
+    """
     text = to_integers(ids, "text ids")
     if text.ndim != 1:
         raise CodesError(f"text ids must have shape (n,), got {text.shape}")
@@ -137,17 +205,53 @@ def text_frames(ids: ArrayInput, layout: CsmLayout = CSM_1B) -> Frames:
 
 
 def join(*parts: Frames) -> Frames:
-    """One prompt out of several parts, in order."""
+    """One prompt from several parts, in order.
+
+    Args:
+        *parts: the frames of each part.
+
+    Returns:
+        All frames, one part after another.
+
+    Raises:
+        CodesError: no part is given.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import csm
+        >>> prompt = csm.join(csm.text_frames([128000, 58]), csm.audio_frames(np.ones((32, 20), np.int64)))
+        >>> prompt.tokens.shape
+        (23, 33)
+    """
     if not parts:
         raise CodesError("expected at least one part to join, got none")
     return Frames(np.concatenate([part.tokens for part in parts]), np.concatenate([part.mask for part in parts]))
 
 
 def segments(tokens: ArrayInput, mask: ArrayInput, layout: CsmLayout = CSM_1B) -> list[Segment]:
-    """Frames (T, 33) with their mask back to the text and the clips they were joined from, end frames taken off.
+    """Frames back to the text and the clips from which they were joined, without the end frames.
 
-    Text that follows text is one segment; a clip ends at its end frame. Raises `CodesError` for shapes that do not fit
-    and for positions that are neither text nor audio.
+    Text that follows text becomes one segment. A clip ends at its end frame.
+
+    Args:
+        tokens: (T, 33).
+        mask: bools (T, 33).
+        layout: the columns and ids of the model.
+
+    Returns:
+        The segments, in order.
+
+    Raises:
+        CodesError: the shapes do not fit, a position is neither text nor audio, or an id is not a code.
+        InputTypeError: an input is not an array of an accepted type.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import csm
+        >>> prompt = csm.join(csm.text_frames([128000, 58]), csm.audio_frames(np.ones((32, 20), np.int64)))
+        >>> text, audio = csm.segments(*prompt)
+        >>> audio.codes.shape, audio.ended
+        ((32, 20), True)
     """
     frames, is_audio = _frames(tokens, mask, layout)
     ends = is_audio & (frames[:, :-1] == layout.end_id).all(axis=1)
@@ -167,9 +271,25 @@ def segments(tokens: ArrayInput, mask: ArrayInput, layout: CsmLayout = CSM_1B) -
 
 
 def input_ids(tokens: ArrayInput, mask: ArrayInput, layout: CsmLayout = CSM_1B) -> Int64Array:
-    """Frames (T, 33) with their mask as Transformers' `input_ids` (T,), placeholders where audio goes.
+    """Frames as the `input_ids` of Transformers, with placeholders where audio goes. `segments` gives the codes.
 
-    The codes go beside them; `segments` gives them.
+    Args:
+        tokens: (T, 33).
+        mask: bools (T, 33).
+        layout: the columns and ids of the model.
+
+    Returns:
+        Ids (T,), int64.
+
+    Raises:
+        CodesError: the shapes do not fit, or a position is neither text nor audio.
+        InputTypeError: an input is not an array of an accepted type.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import csm
+        >>> csm.input_ids(*csm.audio_frames(np.ones((32, 2), np.int64))).tolist()
+        [128002, 128002, 128003]
     """
     frames, is_audio = _frames(tokens, mask, layout)
     ends = (frames[:, :-1] == layout.end_id).all(axis=1)
@@ -181,11 +301,32 @@ def input_ids(tokens: ArrayInput, mask: ArrayInput, layout: CsmLayout = CSM_1B) 
 def generated_clips(
     frames: ArrayInput, layout: CsmLayout = CSM_1B, *, sentinels: Policy = "refuse"
 ) -> list[Clip] | Clip:
-    """What a model generated, (B, T, K) or (T, K), as clips for the decoder: one per row of a batch.
+    """What a model generated as clips for the decoder, one for each row of a batch.
 
-    A clip is cut before its first end frame, or its first frame of padding alone (Transformers fills a finished row
-    with it, also after a frame that ended the row without being all zeros). A clip that ends at once has no frames.
-    The heads know ids that are no codes: `sentinels` says whether one in a clip is an error (`CodesError`) or masked.
+    A clip is cut before its first end frame, or before its first frame that holds only padding. (Transformers fills a
+    finished row with padding, also after a last frame that is not all zeros.) A clip that ends at once has no frames.
+
+    Args:
+        frames: ids (B, T, K) or (T, K).
+        layout: the columns and ids of the model.
+        sentinels: what happens with ids that are not codes: "refuse" raises an error, "mask" puts code 0 in their
+            place.
+
+    Returns:
+        A list of B clips, or one clip if there is no batch dimension.
+
+    Raises:
+        CodesError: another shape, or an id that is not a code, if `sentinels` is "refuse".
+        ConfigError: `sentinels` is neither of the two.
+        InputTypeError: the input is not an array of integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import csm
+        >>> frames = np.concatenate([np.full((20, 32), 7), np.zeros((3, 32), np.int64)])
+        >>> clip = csm.generated_clips(frames)
+        >>> clip.codes.shape, clip.ended
+        ((32, 20), True)
     """
     array = to_integers(frames, "frames")
     if array.ndim not in (2, 3) or array.shape[-1] != layout.num_codebooks:
@@ -197,9 +338,25 @@ def generated_clips(
 
 
 def until_end(frames: Iterable[ArrayInput], layout: CsmLayout = CSM_1B) -> Iterator[Int64Array]:
-    """Frames (K,) as a model generates them, as codes (K, 1) for a decoder's stream, until the end frame.
+    """The codes of a stream of frames, until the end frame.
 
-    Raises `CodesError` for ids that are no codes.
+    Args:
+        frames: frames (K,), as a model generates them.
+        layout: the columns and ids of the model.
+
+    Yields:
+        Codes (K, 1) for a decoder's stream.
+
+    Raises:
+        CodesError: a frame has another shape, or holds an id that is not a code.
+        InputTypeError: a frame is not an array of integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import csm
+        >>> frames = np.concatenate([np.full((20, 32), 7), np.zeros((3, 32), np.int64)])
+        >>> len(list(csm.until_end(frames)))
+        20
     """
     for frame in frames:
         codes = to_integers(frame, "frame")

@@ -1,4 +1,4 @@
-"""One step at a time: the tokens a language model reads and the frames the decoder gets, beside a running model.
+"""One step at a time: the tokens that a running language model reads and the frames that the decoder gets.
 
     stream = DuplexStream(MOSHI_7B)
     decoder = mimi.decoder_stream()
@@ -9,12 +9,13 @@
         if frame is not None:
             play(decoder.push(frame.codes, active=frame.active))
 
-Frames are kept undelayed. At step s a row with delay d reads frame s - 1 - d, and what is sampled for it is frame s -
-d; so after step s frame s - max_delay is whole. The conventions differ in what frame the user's codes of step s are:
+Frames are kept undelayed. At step s a row with delay d reads frame s - 1 - d, and what is sampled for it is frame
+s - d. So after step s frame s - max_delay is complete. There are two conventions for the user's codes of step s:
 
-* "pytorch" (moshi's `LMGen`): frame s - 1, heard in the same step. Those of the first step are before the beginning and
-  never heard: moshi's `run_inference` feeds the first codes twice, its server begins its encoder anew after them.
-* "rust" (moshi-core and moshi_mlx): frame s, heard one step later.
+* "pytorch" (moshi's `LMGen`): they are frame s - 1, heard in the same step. The codes of the first step are before the
+  beginning and are never heard. So moshi's `run_inference` pushes the first codes twice, and its server resets its
+  encoder after them.
+* "rust" (moshi-core and moshi_mlx): they are frame s, heard one step later.
 """
 
 from __future__ import annotations
@@ -36,7 +37,17 @@ USER_LAG: dict[str, int] = {"pytorch": 1, "rust": 0}
 
 
 class Aligned(NamedTuple):
-    """A whole frame, of every row of the stream."""
+    """A complete frame, of every row of the stream.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import DuplexStream, StreamLayout
+        >>> stream = DuplexStream(StreamLayout("small", 1, 0, (0, 0), text_card=100, card=1024))
+        >>> stream.push(text=5, audio=np.array([[7]]))
+        >>> frame = stream.pull()
+        >>> frame.codes.tolist(), frame.active.tolist()
+        ([[7]], [True])
+    """
 
     text: Int64Array
     """(B,): the text token of the frame; `ungenerated_id` for rows that have none."""
@@ -47,9 +58,30 @@ class Aligned(NamedTuple):
 
 
 class DuplexStream:
-    """The tokens of B conversations in step. Not for use from several threads at once.
+    """The tokens of B conversations side by side.
 
-    A failed call changes nothing. Rows are independent: each has its own step, and `active=` leaves some out.
+    A failed call changes nothing. Rows are independent: each has its own step, and `active=` leaves some out. One
+    stream is not for use from several threads at once.
+
+    Args:
+        layout: the rows of the model.
+        batch_size: B, the number of conversations.
+        convention: "pytorch" or "rust": when the user is heard (see the text of the module).
+
+    Raises:
+        ConfigError: `batch_size` is below 1, or the convention is not one of the two.
+        InputTypeError: `batch_size` is not an integer.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import MOSHI_7B, DuplexStream
+        >>> stream = DuplexStream(MOSHI_7B)
+        >>> user = voice = np.zeros((8, 1), np.int64)
+        >>> for step in range(2):  # the model reads the inputs, and samples a text token and its voice
+        ...     tokens = stream.inputs(user)
+        ...     stream.push(user, 3, voice)
+        >>> tokens.shape, stream.pull().codes.shape
+        ((1, 17, 1), (8, 1))
     """
 
     def __init__(self, layout: StreamLayout, batch_size: int = 1, *, convention: Convention = "pytorch") -> None:
@@ -89,14 +121,24 @@ class DuplexStream:
 
     @property
     def warm_up_steps(self) -> int:
-        """Steps after which the first frame can be decoded: `max_delay`, and the delay of the audio of a TTS."""
+        """Steps before the first frame can be decoded: `max_delay`, and the delay of the audio of a TTS."""
         return self._layout.warm_up_steps
 
     def inputs(self, user: ArrayInput | None = None, *, active: ArrayInput | None = None) -> Int64Array:
-        """(B, K, 1): what the model reads in this step, given the user's codes of it. Changes nothing.
+        """What the model reads in this step. The stream does not change.
 
-        `user` is (B, U, 1), or (U, 1) for one conversation; more codebooks than the layout has rows are cut off. It is
-        left out where the layout has no user rows. Rows that are not `active` read initial ids, as in moshi.
+        Args:
+            user: the user's codes of this step, (B, U, 1), or (U, 1) for one conversation; None if the layout has no
+                user rows. If there are more codebooks than rows, the first ones are taken.
+            active: bools (B,). Rows that are not active read initial ids, as in moshi. None means all.
+
+        Returns:
+            Tokens (B, K, 1), int64.
+
+        Raises:
+            CodesError: a shape is wrong, or an id is not one that the rows can hold.
+            StreamError: `active` has another length than the batch.
+            InputTypeError: an input is not an array of a type that is accepted.
         """
         running = self._running(active)
         ring = self._with_user(self._user(user), running)
@@ -113,10 +155,19 @@ class DuplexStream:
         *,
         active: ArrayInput | None = None,
     ) -> None:
-        """One step: the user's codes, and what the model sampled.
+        """Make one step: take the user's codes, and what the model sampled.
 
-        `user` and `active` are as in `inputs`; `text` is (B,), or a number for one conversation; `audio` is (B, G, 1),
-        or (G, 1). Rows that are not `active` stay as they are. Raises `CodesError` for ids the rows cannot hold.
+        Args:
+            user: the user's codes of this step, as in `inputs`.
+            text: the text token of each row (B,), or a number for one conversation.
+            audio: the codes of the model's voice, (B, G, 1), or (G, 1) for one conversation; None if the layout has
+                none.
+            active: bools (B,). Rows that are not active stay as they are. None means all.
+
+        Raises:
+            CodesError: a shape is wrong, or an id is not one that the rows can hold.
+            StreamError: `active` has another length than the batch.
+            InputTypeError: an input is not an array of a type that is accepted.
         """
         running = self._running(active)
         user_codes, sampled = self._user(user), self._sampled(text, audio)
@@ -129,11 +180,18 @@ class DuplexStream:
         self._stepped = running
 
     def pull(self, *, sentinels: Policy = "refuse") -> Aligned | None:
-        """The frame that the last step made whole; None if no row has one, as in the first `warm_up_steps` steps.
+        """The frame that the last step completed. Pulling again gives the same frame.
 
-        `sentinels` says what becomes of ids that are no codes, in a row that should have a frame by now: "refuse"
-        raises `CodesError` that names them, "mask" makes the row inactive, with code 0 in their place. Pulling again
-        gives the same.
+        Args:
+            sentinels: what happens with ids that are not codes, in a row that should have a frame by now. "refuse"
+                raises an error that names them. "mask" makes the row inactive, with code 0 in their place.
+
+        Returns:
+            The frame, or None if no row has one, as in the first `warm_up_steps` steps.
+
+        Raises:
+            CodesError: an id is not a code, and `sentinels` is "refuse".
+            ConfigError: `sentinels` is neither of the two.
         """
         check_policy(sentinels)
         layout = self._layout
@@ -149,7 +207,15 @@ class DuplexStream:
         return Aligned(text, codes if self._batch_size > 1 else codes[0], whole & valid[:, 0])
 
     def reset(self, mask: ArrayInput | None = None) -> None:
-        """Begin all conversations anew, or those of `mask` (B,)."""
+        """Start conversations again from their first step.
+
+        Args:
+            mask: bools (B,), True for those to start again. None means all.
+
+        Raises:
+            StreamError: `mask` has another length than the batch.
+            InputTypeError: `mask` does not hold bools.
+        """
         rows = self._running(mask, "mask")
         self._ring = self._ring.copy()
         self._ring[rows] = self._layout.ungenerated_id
@@ -179,7 +245,7 @@ class DuplexStream:
         return np.concatenate([tokens[:, np.newaxis, np.newaxis], codes], axis=1)
 
     def _audio(self, value: ArrayInput | None, wanted: int, what: str, *, cut: bool) -> Int64Array:
-        """(B, wanted, 1) of ids an audio row can hold: codes, the initial id and zero."""
+        """(B, wanted, 1) of ids that an audio row can hold: codes, the initial id and zero."""
         if value is None:
             if wanted:
                 raise CodesError(f"{self._layout.name} has {wanted} {what} audio rows, got no codes for them")

@@ -1,7 +1,7 @@
-"""Transformers' form of Moshi's delays: a pattern as long as the whole generation, with -1 where a code is to come.
+"""The form of Moshi's delays in Transformers: a pattern as long as the whole generation, with -1 for codes to come.
 
-It is the delayed matrix of `matrix` without the initial column, for the codebooks of one speaker, padded at the end of
-the rows that are ahead:
+It is the delayed matrix of `matrix` without the initial column, for the codebooks of one speaker, and padded at the end
+of the rows that are ahead:
 
     a0 a1 -1 -1 -1  P      codebook 0
     B  b0 b1 -1 -1 -1      the others, one step late
@@ -22,11 +22,30 @@ TO_COME = -1
 
 
 def delay_pattern(layout: StreamLayout, codes: ArrayInput, max_length: int) -> tuple[Int64Array, Int64Array]:
-    """A speaker's codes (B, K, T) to the model's first inputs and to the pattern (B, K, max_length).
+    """A speaker's codes to the first inputs of the model and to the pattern.
 
-    The inputs (B, K, min(T, max_length - max_delay)) are the pattern's first columns. Equals
-    `build_delay_pattern_mask` of `MoshiForConditionalGeneration`. Raises `CodesError` for another number of codebooks
-    than the model generates, `ConfigError` for a pattern too short to hold a frame.
+    It equals `build_delay_pattern_mask` of `MoshiForConditionalGeneration`.
+
+    Args:
+        layout: the rows of the model, with their delays.
+        codes: (B, K, T) or (K, T), of as many codebooks as the model generates.
+        max_length: columns of the pattern.
+
+    Returns:
+        The inputs (B, K, min(T, max_length - max_delay)), which are the first columns of the pattern, and the pattern
+        (B, K, max_length); both int64, and without B if the codes had none.
+
+    Raises:
+        CodesError: another number of codebooks than the model generates.
+        ConfigError: `max_length` is too small for a frame.
+        InputTypeError: the input is not an array of integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import MOSHI_7B, hf_moshi
+        >>> inputs, pattern = hf_moshi.delay_pattern(MOSHI_7B, np.zeros((8, 2), np.int64), 4)
+        >>> pattern[1].tolist()
+        [2048, 0, 0, -1]
     """
     rows, batched = to_codes(codes)
     delays = _delays(layout, rows)
@@ -43,7 +62,24 @@ def delay_pattern(layout: StreamLayout, codes: ArrayInput, max_length: int) -> t
 
 
 def apply_pattern(codes: ArrayInput, pattern: ArrayInput) -> Int64Array:
-    """Codes (B, K, S) with what the pattern (B, K, >= S) fixes: the model's choice counts only where it says -1."""
+    """Put what the pattern fixes into codes. A code of the model stays only where the pattern has -1.
+
+    Args:
+        codes: (B, K, S) or (K, S).
+        pattern: the pattern of `delay_pattern`, of S columns or more.
+
+    Returns:
+        The codes, int64, in the same shape.
+
+    Raises:
+        CodesError: the pattern is smaller than the codes.
+        InputTypeError: an input is not an array of integers.
+
+    Example:
+        >>> from mimi_codec.tokens import hf_moshi
+        >>> hf_moshi.apply_pattern([[1, 2, 3]], [[2048, -1, -1, 2048]]).tolist()
+        [[2048, 2, 3]]
+    """
     rows, batched = to_codes(codes)
     fixed = to_codes(pattern)[0][..., : rows.shape[2]]
     if fixed.shape != rows.shape:
@@ -53,10 +89,28 @@ def apply_pattern(codes: ArrayInput, pattern: ArrayInput) -> Int64Array:
 
 
 def undo_pattern(layout: StreamLayout, codes: ArrayInput, pattern: ArrayInput) -> Int64Array:
-    """The generated matrix (B, K, S) to codes (B, K, T) for the decoder: initial ids and padding dropped, rows aligned.
+    """The generated matrix to codes for the decoder: initial ids and padding are dropped, and the rows are aligned.
 
-    For S = max_length this is what `generate` decodes; a shorter one ends with its last whole frame. Raises
-    `CodesError` where rows do not hold the same number of frames, or hold other sentinels.
+    For S = max_length this is what `generate` decodes. A shorter matrix ends with its last whole frame.
+
+    Args:
+        layout: the rows of the model, with their delays.
+        codes: the generated matrix (B, K, S) or (K, S).
+        pattern: the pattern of `delay_pattern`.
+
+    Returns:
+        Codes (B, K, T) or (K, T), int64.
+
+    Raises:
+        CodesError: rows hold different numbers of frames, or hold other sentinels, or the shapes do not fit.
+        InputTypeError: an input is not an array of integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import MOSHI_7B, hf_moshi
+        >>> _, pattern = hf_moshi.delay_pattern(MOSHI_7B, np.zeros((8, 0), np.int64), 5)
+        >>> hf_moshi.undo_pattern(MOSHI_7B, np.full((8, 5), 7), pattern).shape
+        (8, 4)
     """
     applied = apply_pattern(codes, pattern)
     rows, batched = to_codes(applied)

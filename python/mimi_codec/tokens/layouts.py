@@ -1,8 +1,8 @@
-"""What the token rows of a language model over Mimi's codes are: one value per model.
+"""What the token rows of a language model over Mimi's codes are: one value for each model.
 
-Row 0 is text, then come the audio rows the model generates, then those it listens to. Each row has a delay in steps of
-the codec's frame rate. The values here are those of the published models; `config.from_config` reads those of any
-other.
+Row 0 is text. Then come the audio rows that the model generates, then those that it listens to. Each row has a delay
+in steps of the codec's frame rate. The values here are those of the published models; `config.from_config` reads those
+of any other model.
 """
 
 from __future__ import annotations
@@ -30,13 +30,24 @@ DERIVED = -1
 
 @dataclass(frozen=True)
 class StreamLayout:
-    """The rows of a model, with their delays and special ids. Checked when made: raises `ConfigError`."""
+    """The rows of a model, with their delays and special ids.
+
+    Raises:
+        ConfigError: a value is outside its range, or the number of delays is not that of the rows.
+
+    Example:
+        >>> from mimi_codec.tokens import StreamLayout
+        >>> layout = StreamLayout("small", num_generated=1, num_user=1, delays=(0, 0, 1), text_card=100, card=1024)
+        >>> layout.num_rows, layout.initial_ids().tolist()
+        (3, [100, 1024, 1024])
+    """
 
     name: str
+    """A name for messages."""
     num_generated: int
-    """Audio rows the model generates (`dep_q`)."""
+    """Audio rows that the model generates (`dep_q`)."""
     num_user: int
-    """Audio rows the model is given (`n_q - dep_q`)."""
+    """Audio rows that the model is given (`n_q - dep_q`)."""
     delays: tuple[int, ...]
     """Steps by which each row is late: text, generated audio, user audio."""
     text_card: int
@@ -48,23 +59,27 @@ class StreamLayout:
     text_initial_id: int = DERIVED
     """What the text row holds before its first token; `text_card` unless given."""
     text_padding_id: int = 3
+    """Padding between the words of the text row."""
     text_end_padding_id: int = 0
     """The last padding before a word."""
     text_eos_id: int = 2
+    """End of the text."""
     zero_id: int = -1
-    """Embeds to nothing and is never sampled."""
+    """Its embedding is zero, and it is never sampled."""
     ungenerated_id: int = -2
-    """Yet to be sampled."""
+    """Stands where nothing was sampled yet."""
     multiplexed_text: bool = False
-    """Whether a text id carries two tokens, as `(second + 1) * (text_card + 1) + first`."""
+    """Whether a text id holds two tokens, as `(second + 1) * (text_card + 1) + first`."""
     audio_delay_seconds: float = 0.0
-    """How far the generated audio follows the text (text-to-speech), on top of `delays`."""
+    """How far the generated audio is behind the text (text-to-speech), in addition to `delays`."""
     text_delay_seconds: float = 0.0
-    """How far the text follows the user's audio (speech-to-text; `audio_delay_seconds` in its configurations)."""
+    """How far the text is behind the user's audio (speech-to-text; `audio_delay_seconds` in its configurations)."""
     silence_prefix_seconds: float = 0.0
     """Silence that goes before a clip (speech-to-text)."""
     sample_rate: int = 24000
+    """Samples per second."""
     frame_rate: float = 12.5
+    """Frames per second."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delays", tuple(self.delays))
@@ -107,7 +122,7 @@ class StreamLayout:
 
     @property
     def num_codebooks(self) -> int:
-        """Codebooks to encode and decode with, as moshi's `get_mimi` has it."""
+        """Codebooks to encode and decode with, as in moshi's `get_mimi`."""
         return max(self.num_generated, self.num_user)
 
     @property
@@ -127,7 +142,7 @@ class StreamLayout:
 
     @property
     def warm_up_steps(self) -> int:
-        """Steps that give no frame to decode."""
+        """Steps that do not give a frame to decode."""
         return self.max_delay + self.audio_delay_frames
 
     @property
@@ -137,19 +152,33 @@ class StreamLayout:
 
     @property
     def largest_text_id(self) -> int:
-        """The largest id the text row can hold."""
+        """The largest id that the text row can hold."""
         ids = self.text_card + 1
         largest = ids * ids + ids - 1 if self.multiplexed_text else self.text_card
         return max(largest, self.text_initial_id)
 
     def initial_ids(self) -> Int64Array:
-        """(K,): what each row holds before its first frame."""
+        """What each row holds before its first frame.
+
+        Returns:
+            Ids (K,), int64.
+        """
         ids = np.full(self.num_rows, self.initial_id, np.int64)
         ids[0] = self.text_initial_id
         return ids
 
     def with_generated(self, count: int) -> StreamLayout:
-        """The same model generating its first `count` audio rows only; it is given the others (`zero_id`, in a TTS)."""
+        """The same model when it generates only its first audio rows. It is given the others (`zero_id`, in a TTS).
+
+        Args:
+            count: how many audio rows it generates.
+
+        Returns:
+            The layout of that.
+
+        Raises:
+            ConfigError: `count` is negative or more than the model generates.
+        """
         total = self.num_generated + self.num_user
         if not 0 <= count <= self.num_generated:
             raise ConfigError(f"{self.name} generates up to {self.num_generated} audio rows, got {count}")

@@ -1,7 +1,7 @@
-"""Whole sequences: rows of codes and the delayed matrix a language model is trained on, both ways.
+"""Whole sequences: rows of codes, and the delayed matrix on which a language model is trained, both ways.
 
 Column 0 of the matrix holds the initial ids. Column P of a row with delay d holds frame P - 1 - d, and the initial id
-where there is no such frame yet. This is what moshi's `LMModel.forward` makes of its codes.
+where there is no such frame yet. moshi's `LMModel.forward` makes the same of its codes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ __all__ = ["Rows", "delay", "end_of_input", "merge_rows", "split_rows", "undelay
 
 
 class Rows(NamedTuple):
-    """The rows of a model apart; without the batch dimension where the input had none."""
+    """The rows of a model taken apart, without the batch dimension if the input had none.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import MOSHI_7B, split_rows
+        >>> split_rows(MOSHI_7B, np.zeros((17, 50), np.int64)).user.shape
+        (8, 50)
+    """
 
     text: Int64Array
     """(B, T)"""
@@ -35,10 +42,29 @@ def merge_rows(
     user: ArrayInput | None = None,
     text: ArrayInput | None = None,
 ) -> Int64Array:
-    """Codes of the model's voice (B, G, T) and the user's (B, U, T), and text (B, T), as rows (B, K, T), undelayed.
+    """Put the text, the codes of the model's voice and those of the user into rows, undelayed.
 
-    Codes may have more codebooks than the layout has rows: the first ones count. Text that is not given is padding;
-    audio is left out only where the layout has no such rows. Without the batch dimension: (G, T), (U, T) and (T,).
+    All of them may come without the batch dimension. If there are more codebooks than rows, the first ones are taken.
+
+    Args:
+        layout: the rows of the model.
+        generated: codes (B, G, T) of the model's voice; may be None if the layout has no such rows.
+        user: codes (B, U, T) of the user; may be None if the layout has no such rows.
+        text: text tokens (B, T); None means padding.
+
+    Returns:
+        Rows (B, K, T) or (K, T), int64.
+
+    Raises:
+        CodesError: a voice is missing, has too few codebooks, or the shapes do not fit together, or a text id is wrong.
+        InputTypeError: an input is not an array of integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import MOSHI_7B, merge_rows
+        >>> voice = np.zeros((8, 50), np.int64)
+        >>> merge_rows(MOSHI_7B, voice, voice).shape
+        (17, 50)
     """
     parts = [
         _audio(generated, layout.num_generated, "generated", layout),
@@ -59,17 +85,50 @@ def merge_rows(
 
 
 def split_rows(layout: StreamLayout, codes: ArrayInput) -> Rows:
-    """Rows (B, K, T) or (K, T) apart: the reverse of `merge_rows`."""
+    """Take rows apart: the reverse of `merge_rows`.
+
+    Args:
+        layout: the rows of the model.
+        codes: rows (B, K, T) or (K, T).
+
+    Returns:
+        The text, the codes of the model's voice and those of the user.
+
+    Raises:
+        CodesError: another number of rows than the layout has.
+        InputTypeError: the input is not an array of integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import MOSHI_7B, split_rows
+        >>> split_rows(MOSHI_7B, np.zeros((17, 50), np.int64)).generated.shape
+        (8, 50)
+    """
     rows, batched = layout_rows(layout, codes)
     parts = Rows(rows[:, 0], rows[:, layout.generated_rows], rows[:, layout.user_rows])
     return parts if batched else Rows(*(part[0] for part in parts))
 
 
 def delay(layout: StreamLayout, codes: ArrayInput, *, extend: bool = False) -> Int64Array:
-    """Rows (B, K, T) to the delayed matrix (B, K, T + 1), which lacks the last codes of delayed rows.
+    """Rows to the delayed matrix, which lacks the last codes of delayed rows.
 
-    `extend=True` adds `max_delay` columns so that nothing is lost; what follows a row's last frame there is `zero_id`.
-    Without the batch dimension: (K, T) to (K, T + 1).
+    Args:
+        layout: the rows of the model, with their delays.
+        codes: rows (B, K, T) or (K, T).
+        extend: add `max_delay` columns, so that nothing is lost. After a row's last frame they hold `zero_id`.
+
+    Returns:
+        The matrix (B, K, T + 1) or (K, T + 1), int64; with `extend` it has `max_delay` columns more.
+
+    Raises:
+        CodesError: another number of rows than the layout has.
+        InputTypeError: the input is not an array of integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import MOSHI_7B, delay
+        >>> delay(MOSHI_7B, np.zeros((17, 3), np.int64))[2].tolist()  # a row that is one step late
+        [2048, 2048, 0, 0]
     """
     rows, batched = layout_rows(layout, codes)
     batch, count, frames = rows.shape
@@ -83,10 +142,27 @@ def delay(layout: StreamLayout, codes: ArrayInput, *, extend: bool = False) -> I
 
 
 def undelay(layout: StreamLayout, matrix: ArrayInput, *, extended: bool = False) -> tuple[Int64Array, BoolArray]:
-    """The delayed matrix (B, K, T + 1) to rows (B, K, T), and which of their entries the matrix holds: (K, T).
+    """The delayed matrix to rows: the reverse of `delay`.
 
-    The others, the last `delays[k]` of each row, are `ungenerated_id`. `extended=True` is for matrices that `delay`
-    extended: nothing is missing. Without the batch dimension: (K, T + 1) to (K, T).
+    Args:
+        layout: the rows of the model, with their delays.
+        matrix: the delayed matrix (B, K, T + 1) or (K, T + 1).
+        extended: whether `delay` extended the matrix; then nothing is missing.
+
+    Returns:
+        Rows (B, K, T) or (K, T), int64, and a bool array (K, T), True for entries that the matrix holds. The other
+        entries, the last `delays[k]` of each row, are `ungenerated_id`.
+
+    Raises:
+        CodesError: another number of rows than the layout has, or too few columns.
+        InputTypeError: the input is not an array of integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.tokens import MOSHI_7B, delay, undelay
+        >>> rows, valid = undelay(MOSHI_7B, delay(MOSHI_7B, np.zeros((17, 3), np.int64)))
+        >>> valid[2].tolist()  # the last code of this row is not in the matrix
+        [True, True, False]
     """
     delayed, batched = layout_rows(layout, matrix)
     batch, count, columns = delayed.shape
@@ -104,7 +180,20 @@ def undelay(layout: StreamLayout, matrix: ArrayInput, *, extended: bool = False)
 
 
 def end_of_input(layout: StreamLayout, batch_size: int = 1) -> Int64Array:
-    """(B, num_user, 1): the frame that tells Hibiki its input is over. Silence follows it until the text ends."""
+    """The frame that tells Hibiki that its input has ended. After it push silence until the text ends.
+
+    Args:
+        layout: the rows of the model.
+        batch_size: B.
+
+    Returns:
+        Ids (B, num_user, 1), int64.
+
+    Example:
+        >>> from mimi_codec.tokens import HIBIKI_2B, end_of_input
+        >>> end_of_input(HIBIKI_2B).shape
+        (1, 16, 1)
+    """
     return np.full((batch_size, layout.num_user, 1), layout.initial_id, np.int64)
 
 

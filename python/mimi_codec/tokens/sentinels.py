@@ -1,4 +1,4 @@
-"""Ids that stand among codes but are none, and how they are kept from the decoder: refused by name, or masked."""
+"""Ids that stand among codes but are not codes. Either they are refused by name, or they are masked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,19 @@ UNGENERATED_U32 = 2**32 - 1
 
 
 def sentinel_names(card: int = 2048) -> dict[int, str]:
-    """The known ids that are no codes of a codebook of `card`, with what they mean."""
+    """The known ids that are not codes, with what they mean.
+
+    Args:
+        card: the codebook size of the codec; codes are below it.
+
+    Returns:
+        The meaning of each id.
+
+    Example:
+        >>> from mimi_codec.tokens import sentinel_names
+        >>> sentinel_names(2048)[2050]
+        'padding of CSM'
+    """
     return {
         ZERO: "zero: embeds to nothing, never sampled",
         UNGENERATED: "ungenerated",
@@ -31,9 +43,24 @@ def sentinel_names(card: int = 2048) -> dict[int, str]:
 
 
 def refuse_sentinels(codes: ArrayInput, card: int = 2048) -> Int64Array:
-    """Codes (K, T) or (B, K, T) as int64 if they all are codes.
+    """Check that all ids are codes.
 
-    Raises `CodesError` that names the sentinel and where it is, or the value that is neither a code nor a sentinel.
+    Args:
+        codes: ids (K, T) or (B, K, T), of any integer type.
+        card: the codebook size of the codec; codes are below it.
+
+    Returns:
+        The same codes as int64.
+
+    Raises:
+        CodesError: an id is not a code. The message names the sentinel and where it is.
+        InputTypeError: the input is not an array of integers.
+
+    Example:
+        >>> from mimi_codec.tokens import refuse_sentinels
+        >>> refuse_sentinels([[5, 2048]])
+        Traceback (most recent call last):
+        mimi_codec.errors.CodesError: not for the decoder: 2048 (initial, padding or end of input; unused by CSM) at ...
     """
     rows, batched = to_codes(codes)
     outside = _outside(rows, card)
@@ -46,11 +73,28 @@ def refuse_sentinels(codes: ArrayInput, card: int = 2048) -> Int64Array:
 
 
 def mask_sentinels(codes: ArrayInput, card: int = 2048, fill: int = 0) -> tuple[Int64Array, BoolArray]:
-    """Codes (K, T) or (B, K, T) with each sentinel replaced by the code `fill`, and which frames had none: (T,) or (B,
-    T).
+    """Replace each sentinel by a code, and say which frames had none.
 
-    A frame that had one decodes to something, but not to what the model meant; drop it, or silence its audio.
-    Raises `CodesError` for a value that is neither a code below `card` nor a sentinel.
+    A frame that had one can be decoded, but not to what the model meant. Drop it, or silence its audio.
+
+    Args:
+        codes: ids (K, T) or (B, K, T), of any integer type.
+        card: the codebook size of the codec; codes are below it.
+        fill: the code that takes the place of a sentinel.
+
+    Returns:
+        The codes as int64, in the same shape, and a bool array (T,) or (B, T), True for frames without a sentinel.
+
+    Raises:
+        CodesError: an id is neither a code nor a sentinel.
+        ConfigError: `fill` is not a code.
+        InputTypeError: the input is not an array of integers.
+
+    Example:
+        >>> from mimi_codec.tokens import mask_sentinels
+        >>> codes, valid = mask_sentinels([[5, 2048], [7, 7]])
+        >>> codes[:, valid].tolist()
+        [[5], [7]]
     """
     if not 0 <= fill < card:
         raise ConfigError(f"fill must be a code between 0 and {card - 1}, got {fill}")
@@ -62,13 +106,13 @@ def mask_sentinels(codes: ArrayInput, card: int = 2048, fill: int = 0) -> tuple[
 
 
 def check_policy(policy: str) -> None:
-    """Raise `ConfigError` for a choice that is neither of the two."""
+    """Raise `ConfigError` for a choice that is neither "refuse" nor "mask"."""
     if policy not in ("refuse", "mask"):
         raise ConfigError(f"sentinels must be 'refuse' or 'mask', got {policy!r}")
 
 
 def apply_policy(codes: Int64Array, card: int, policy: Policy) -> tuple[Int64Array, BoolArray]:
-    """Codes (B, K, T) that the decoder takes, and which frames are as the model meant them: (B, T)."""
+    """Codes (B, K, T) for the decoder, and which frames are as the model meant them: (B, T)."""
     check_policy(policy)
     if policy == "refuse":
         codes = refuse_sentinels(codes, card)
@@ -77,7 +121,7 @@ def apply_policy(codes: Int64Array, card: int, policy: Policy) -> tuple[Int64Arr
 
 
 def _outside(rows: Int64Array, card: int) -> BoolArray:
-    """Where the sentinels are in (B, K, T); anything else that is no code is an error."""
+    """Where the sentinels are in (B, K, T). An id that is neither a code nor a sentinel is an error."""
     outside = (rows < 0) | (rows >= card)
     found = rows[outside]
     unknown = found[~np.isin(found, list(sentinel_names(card)))]
