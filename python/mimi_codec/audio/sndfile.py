@@ -61,7 +61,9 @@ def track(
         window.check()
         raise NotReadableError(_reason(error)) from error
     window.check()
-    if sound.format == "MP3" and not walked:
+    if walked:
+        sound.seek(0)  # as `soundfile.read` does: the last bits of what libmpg123 decodes depend on it
+    elif sound.format == "MP3":
         sound.close()
         raise NotReadableError("its MPEG frames cannot be followed")
     notes.format = f"{sound.format_info}, {sound.subtype_info}"
