@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._text import shortened
+from .._text import shortened, shown
 from ..errors import LoadError
 
 __all__ = ["Member", "members_of_npz", "npy", "safetensors", "strings"]
@@ -42,11 +42,13 @@ NPY = ".npy"
 def safetensors(data: bytes) -> tuple[dict[str, AnyArray], dict[str, str], list[str]]:
     """The arrays of integers by name, the metadata, and the names of all tensors. Raises `LoadError`."""
     metadata, entries = _core.safetensors_entries(data)
-    arrays = {
-        name: np.frombuffer(data[first:last], INTEGERS[kind]).reshape(shape)
-        for name, kind, shape, first, last in entries
-        if kind in INTEGERS
-    }
+    arrays = {}
+    for name, kind, shape, first, last in entries:
+        if kind in INTEGERS:
+            try:
+                arrays[name] = np.frombuffer(data[first:last], INTEGERS[kind]).reshape(shape)
+            except ValueError as error:  # more dimensions than NumPy has, or sizes that overflow beside a 0
+                raise LoadError(f"not a token file: the shape of {shown(name)} cannot be: {error}") from error
     return arrays, metadata, [entry[0] for entry in entries]
 
 
@@ -98,4 +100,11 @@ def npy(data: bytes) -> AnyArray:
 def strings(members: Mapping[str, Member], names: Iterable[str]) -> dict[str, str]:
     """The members of no dimensions among those named, as text."""
     found = {name: members[name].read() for name in names if name in members}
-    return {name: str(array) for name, array in found.items() if array.ndim == 0}
+    return {name: _text(name, array) for name, array in found.items() if array.ndim == 0}
+
+
+def _text(name: str, array: AnyArray) -> str:
+    try:
+        return str(array)
+    except Exception as error:  # NumPy raises SystemError for what is not Unicode
+        raise LoadError(f"not a token file: {name} is not text: {shortened(str(error))}") from error
