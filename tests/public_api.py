@@ -12,7 +12,10 @@ from typing import Any
 
 # Where users import from. Other modules are how these are made.
 MODULES = (
+    "mimi_codec.audio",
     "mimi_codec.errors",
+    "mimi_codec.synthetic",
+    "mimi_codec.token_files",
     "mimi_codec.tokens",
     "mimi_codec.tokens.csm",
     "mimi_codec.tokens.hf_moshi",
@@ -27,6 +30,7 @@ class Public:
     name: str
     value: Any
     owner: type | None = None
+    static: bool = False
 
     @property
     def docstring(self) -> str:
@@ -53,7 +57,7 @@ class Public:
         if self.function is None:
             return []
         names = list(inspect.signature(self.function).parameters.values())
-        bound = self.owner is not None or self.is_class
+        bound = (self.owner is not None and not self.static) or self.is_class
         return [parameter.name for parameter in names[bound:]]
 
     def gives_something(self) -> bool:
@@ -95,22 +99,22 @@ def methods(path: str, owner: type) -> Iterator[Public]:
             found |= {name: value for name, value in vars(base).items() if not name.startswith("_")}
     for name, value in found.items():
         if isinstance(value, staticmethod):
-            yield Public(f"{path}.{name}", value.__func__)
+            yield Public(f"{path}.{name}", value.__func__, owner, static=True)
         elif isinstance(value, classmethod):
             yield Public(f"{path}.{name}", value.__func__, owner)
         elif isinstance(value, (FunctionType, property)):
             yield Public(f"{path}.{name}", value, owner)
 
 
-def fields_without_words(record: type) -> list[str]:
+def fields_without_words(record: type) -> set[str]:
     """Fields of a dataclass or named tuple that no string after them describes."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(record))).body
     assert isinstance(body, ast.ClassDef)
     pairs = zip(body.body, [*body.body[1:], None], strict=True)
-    return [
+    return {
         statement.target.id
         for statement, after in pairs
         if isinstance(statement, ast.AnnAssign)
         and isinstance(statement.target, ast.Name)
         and not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant))
-    ]
+    }

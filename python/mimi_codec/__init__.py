@@ -12,6 +12,7 @@ from .audio import Sound, read_audio, read_sound, write_wav
 from .config import MimiConfig
 from .errors import (
     AudioError,
+    AudioWarning,
     CodesError,
     ConfigError,
     DeviceError,
@@ -28,6 +29,7 @@ from .token_files import Tokens, read_tokens, write_tokens
 
 __all__ = [
     "AudioError",
+    "AudioWarning",
     "CodesError",
     "ConfigError",
     "DecoderStream",

@@ -64,7 +64,21 @@ class AudioError(MimiError, ValueError):
 
 
 class AudioWarning(UserWarning):
-    """A sound file of which a part is missing, or may be."""
+    """A part of a sound file is missing, or may be.
+
+    Example:
+        >>> import io, warnings
+        >>> import numpy as np
+        >>> from mimi_codec import read_audio, write_wav
+        >>> from mimi_codec.errors import AudioWarning
+        >>> file = io.BytesIO()
+        >>> write_wav(file, np.zeros(24000), 24000)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     samples = read_audio(file.getvalue()[:-1000], 24000)
+        >>> caught[0].category is AudioWarning, len(samples)
+        (True, 23500)
+    """
 
 
 class CodesError(MimiError, ValueError):

@@ -1,8 +1,9 @@
-"""A Mimi with random weights of the right scale, for timing and tests without the released weights.
+"""A Mimi with random weights of the right scale, for timing and for tests without the released weights.
 
-Freshly initialised models are of no use here: their codebooks are all zero. These weights keep the signal's scale from
-layer to layer, and each codebook has the scale of the residual it sees, so codes spread over the codebooks and the work
-is that of a real model. The files are in the on-disk layout of `kyutai/mimi`. Same seed, same file.
+A model that was only initialised is of no use here, because its codebooks are all zero. These weights keep the scale of
+the signal from layer to layer, and each codebook has the scale of the residual that it sees. So codes spread over the
+codebooks, and the work is that of a real model. The files are in the on-disk layout of `kyutai/mimi`. The same seed
+gives the same file.
 """
 
 from __future__ import annotations
@@ -42,9 +43,28 @@ def write_synthetic(
     seed: int = 1,
     dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> Path:
-    """Write `config.json` and `model.safetensors` into a directory, which is made if needed; returns it.
+    """Write `config.json` and `model.safetensors` into a directory.
 
     Tensors are made and written one at a time, so memory stays small at any size.
+
+    Args:
+        path: the directory; it is made if it is not there.
+        config: the configuration; None takes that of `kyutai/mimi`.
+        seed: of the random numbers.
+        dtype: the type of the floats in the file.
+
+    Returns:
+        The directory.
+
+    Raises:
+        OSError: the directory cannot be written.
+
+    Example:
+        >>> from mimi_codec import Mimi, MimiConfig
+        >>> from mimi_codec.synthetic import write_synthetic
+        >>> config = MimiConfig(hidden_size=64, num_filters=4, num_hidden_layers=1, upsample_groups=64)
+        >>> Mimi.from_pretrained(write_synthetic("tiny", config)).latent_dim
+        64
     """
     config = config or MimiConfig()
     directory = Path(path)
@@ -62,7 +82,20 @@ def write_synthetic(
 
 
 def tensor_shapes(config: MimiConfig) -> Shapes:
-    """Name and shape of every tensor of a model, in the on-disk layout of Transformers."""
+    """Name and shape of every tensor of a model, in the on-disk layout of Transformers.
+
+    Args:
+        config: the configuration of the model.
+
+    Returns:
+        The shapes by name, in the order in which `write_synthetic` writes them.
+
+    Example:
+        >>> from mimi_codec import MimiConfig
+        >>> from mimi_codec.synthetic import tensor_shapes
+        >>> tensor_shapes(MimiConfig())["downsample.conv.weight"]
+        (512, 512, 4)
+    """
     width, kernel = config.hidden_size, 2 * config.latent_stride
     shapes = dict(_seanet_encoder(config))
     shapes |= _transformer("encoder_transformer", config)

@@ -26,7 +26,16 @@ BEGINNINGS = (b"\x1a\x45\xdf\xa3", b"\x00\x00\x01\xba", b"FLV\x01", b"\x47\x40")
 
 
 def readable_suffixes() -> tuple[str, ...]:
-    """The suffixes of `AUDIO_SUFFIXES` whose files the installed packages read."""
+    """The suffixes of `AUDIO_SUFFIXES` whose files can be read with the packages that are installed.
+
+    Returns:
+        Suffixes with their dot, in lower case.
+
+    Example:
+        >>> from mimi_codec.audio import readable_suffixes
+        >>> ".wav" in readable_suffixes()
+        True
+    """
     if sndfile.module() is None:
         return PLAIN_SUFFIXES
     if pyav.module() is None:

@@ -25,16 +25,24 @@ CANCELLED = 1e-3  # of the channels' power: what is left when they are each othe
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """A sound file's samples, and what was found and done.
+    """The samples of a sound file, and what was found and done.
 
     Attributes:
         samples: float32 in [-1, 1], (L,), or (C, L) with channels="separate".
-        sample_rate: of `samples`, in Hz.
-        source_rate: of the file, in Hz.
+        sample_rate: the rate of `samples`, in Hz.
+        source_rate: the rate of the file, in Hz.
         source_channels: channels in the file.
         source_format: the format in words.
         done: what was done to the sound, each in a few words: channels averaged, resampled, joined files.
-        warnings: where sound is missing or may be, each in a few words. The file's name is not in them.
+        warnings: where sound is missing or may be, each in a few words. They do not name the file.
+
+    Example:
+        >>> import io, numpy as np
+        >>> from mimi_codec import read_sound, write_wav
+        >>> file = io.BytesIO()
+        >>> write_wav(file, np.zeros(24000), 24000)
+        >>> read_sound(file.getvalue(), 24000).source_rate
+        24000
     """
 
     samples: Float32Array
@@ -47,7 +55,7 @@ class Sound:
 
     @property
     def seconds(self) -> float:
-        """Length."""
+        """Length in seconds."""
         return float(self.samples.shape[-1] / self.sample_rate)
 
 

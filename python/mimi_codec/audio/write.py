@@ -65,7 +65,24 @@ def write_wav(
 
 
 def checked(pcm: ArrayInput) -> Float32Array:
-    """Samples (L,), all finite, as float32. Raises `AudioError`."""
+    """Samples that can be written.
+
+    Args:
+        pcm: samples (L,), of the types that `Mimi.encode` takes.
+
+    Returns:
+        The samples as float32.
+
+    Raises:
+        AudioError: the shape is wrong, or a sample is NaN or infinite.
+        InputTypeError: the input is not an array, or its element type is not accepted.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec.audio import checked
+        >>> checked(np.int16([16384])).tolist()
+        [0.5]
+    """
     samples = to_pcm(pcm)
     if samples.ndim != 1:
         raise AudioError(f"expected mono samples (L,), got {samples.shape}")
@@ -75,7 +92,23 @@ def checked(pcm: ArrayInput) -> Float32Array:
 
 
 def to_int16(pcm: ArrayInput) -> npt.NDArray[np.int16]:
-    """Samples (L,) rounded and clipped to little-endian 16 bits."""
+    """Samples rounded to 16 bits. What is outside [-1, 1) is clipped.
+
+    Args:
+        pcm: samples (L,), of the types that `Mimi.encode` takes.
+
+    Returns:
+        Little-endian int16 (L,).
+
+    Raises:
+        AudioError: the shape is wrong, or a sample is NaN or infinite.
+        InputTypeError: the input is not an array, or its element type is not accepted.
+
+    Example:
+        >>> from mimi_codec.audio import to_int16
+        >>> to_int16([0.5, 2.0]).tolist()
+        [16384, 32767]
+    """
     scaled = np.rint(checked(pcm) * np.float32(FULL_SCALE))
     clipped: npt.NDArray[np.int16] = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
     return clipped

@@ -21,9 +21,10 @@ LONGEST_NAME = 4096  # the longest path of most systems
 
 @dataclass(frozen=True)
 class Codec:
-    """The codec that codes are of: all that a file of bare codes does not say.
+    """The codec that codes belong to: all that a file of bare codes does not say.
 
-    Raises `ConfigError` for rates or sizes that cannot be.
+    Raises:
+        ConfigError: a rate or a size is outside its range.
 
     Example:
         >>> from mimi_codec.token_files import Codec
@@ -40,10 +41,18 @@ class Codec:
     frame_rate: float = 12.5
     """Frames per second."""
     codebook_size: int = 2048
+    """Entries of each codebook; codes are below it."""
 
     @classmethod
     def of(cls, model: Mimi) -> Codec:
-        """The codec that `model` is."""
+        """The codec that a model is.
+
+        Args:
+            model: the model.
+
+        Returns:
+            Its name, rates and codebook size.
+        """
         return cls(model.name, model.revision, model.sample_rate, model.frame_rate, model.codebook_size)
 
     def __post_init__(self) -> None:
@@ -65,7 +74,14 @@ class Codec:
                 raise ConfigError(f"{name} must have at most {LONGEST_NAME} characters, got {len(value)}")
 
     def samples(self, frames: int) -> int:
-        """The samples of so many whole frames."""
+        """The samples of whole frames.
+
+        Args:
+            frames: their number.
+
+        Returns:
+            The number of samples.
+        """
         return math.ceil(frames * self.sample_rate / self.frame_rate)
 
 
@@ -76,8 +92,9 @@ KYUTAI = Codec("kyutai/mimi")
 class Tokens:
     """The codes of one clip and where they come from.
 
-    Raises `CodesError` for codes that are not (K, T) or not below `codebook_size`, or that cannot hold `num_samples`,
-    and `ConfigError` for rates or sizes that cannot be.
+    Raises:
+        CodesError: the codes are not (K, T), are not below `codebook_size`, or cannot hold `num_samples`.
+        ConfigError: a rate or a size is outside its range.
 
     Example:
         >>> import numpy as np
@@ -99,20 +116,25 @@ class Tokens:
     frame_rate: float
     """Frames per second."""
     codebook_size: int
+    """Entries of each codebook; codes are below it."""
     num_samples: int
-    """Samples of the clip; the decoded audio is this long after its padding is cut off."""
+    """Samples of the clip: the length of the decoded audio after its padding is cut off."""
 
     @classmethod
     def of(cls, model: Mimi, codes: ArrayInput, num_samples: SupportsIndex | None = None) -> Tokens:
-        """Codes that a model made of a clip.
+        """The codes that a model made of a clip.
 
         Args:
             model: the model, which the file will name.
             codes: (K, T), of any integer type.
-            num_samples: the length of the clip in samples; without it all frames are whole.
+            num_samples: the length of the clip in samples; None means that all frames are whole.
+
+        Returns:
+            The codes with what the model says of itself.
 
         Raises:
             CodesError: another shape, a code outside of the codebook, or more samples than the frames hold.
+            InputTypeError: the input is not an array of integers.
         """
         rows, batched = to_codes(codes)
         if batched:
@@ -121,7 +143,19 @@ class Tokens:
 
     @classmethod
     def of_codec(cls, codec: Codec, codes: Int64Array, num_samples: int | None = None) -> Tokens:
-        """Codes (K, T) of a codec; without `num_samples` all frames are whole."""
+        """The codes of a codec that is not loaded.
+
+        Args:
+            codec: what made the codes.
+            codes: (K, T), int64.
+            num_samples: the length of the clip in samples; None means that all frames are whole.
+
+        Returns:
+            The codes with what is known of the codec.
+
+        Raises:
+            CodesError: another shape, a code outside of the codebook, or more samples than the frames hold.
+        """
         length = codec.samples(codes.shape[-1]) if num_samples is None else num_samples
         known = (codec.model, codec.revision, codec.sample_rate, float(codec.frame_rate), codec.codebook_size)
         return cls(codes, *known, length)
@@ -139,22 +173,22 @@ class Tokens:
 
     @property
     def codec(self) -> Codec:
-        """The codec that the codes are of."""
+        """The codec that the codes belong to."""
         return Codec(self.model, self.revision, self.sample_rate, self.frame_rate, self.codebook_size)
 
     @property
     def num_codebooks(self) -> int:
-        """K."""
+        """Codebooks K."""
         return len(self.codes)
 
     @property
     def num_frames(self) -> int:
-        """T."""
+        """Frames T."""
         return int(self.codes.shape[1])
 
     @property
     def seconds(self) -> float:
-        """Length of the clip."""
+        """Length of the clip in seconds."""
         return self.num_samples / self.sample_rate
 
     @property

@@ -143,7 +143,22 @@ def write_tokens(
 
 
 def format_by_suffix(path: str | os.PathLike[str]) -> FileFormat:
-    """The format that a path asks for. Raises `LoadError` for another suffix."""
+    """The format that the suffix of a path names.
+
+    Args:
+        path: the path of a file, which need not be there.
+
+    Returns:
+        The name of the format.
+
+    Raises:
+        LoadError: the suffix is not that of a token file.
+
+    Example:
+        >>> from mimi_codec.token_files import format_by_suffix
+        >>> format_by_suffix("clip.npz")
+        'npz'
+    """
     file_format = SUFFIXES.get(Path(path).suffix.lower())
     if file_format is None:
         raise LoadError(f"a token file ends in {', '.join(SUFFIXES)}, got {os.fspath(path)}")

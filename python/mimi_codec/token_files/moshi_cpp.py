@@ -22,7 +22,7 @@ CODEBOOK_SIZE = 2048
 
 
 def from_bytes(data: bytes) -> Int64Array:
-    """The content of a file as codes (K, T). Raises `LoadError` if it is none, was cut off, or holds no codes."""
+    """The codes (K, T) of a file. Raises `LoadError` if it is not such a file, was cut off, or holds other values."""
     if not data.startswith(MAGIC):
         raise LoadError(f"not a file of moshi.cpp: expected it to begin with {MAGIC!r}, found {data[:4]!r}")
     if len(data) < HEADER_BYTES:
@@ -41,7 +41,7 @@ def from_bytes(data: bytes) -> Int64Array:
 
 
 def to_bytes(codes: ArrayInput) -> bytes:
-    """Codes (K, T) as the content of a file. Raises `CodesError` for more than 32 codebooks or what is no code."""
+    """Codes (K, T) as the content of a file. Raises `CodesError` for over 32 codebooks or an id that is not a code."""
     rows, batched = to_codes(codes)
     if batched or not 1 <= rows.shape[1] <= LARGEST_COUNT:
         shape = rows.shape if batched else rows.shape[1:]

@@ -46,17 +46,31 @@ BitArray: TypeAlias = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class PackedHeader:
-    """What a stream says of itself. Checked when made: raises `ConfigError`."""
+    """What a stream says of itself.
+
+    Raises:
+        ConfigError: a value is outside its range.
+
+    Example:
+        >>> from mimi_codec.token_files import PackedHeader
+        >>> PackedHeader(num_codebooks=8).bits_per_second
+        1100.0
+    """
 
     num_codebooks: int
+    """Codes of a frame."""
     codebook_size: int = 2048
+    """Entries of each codebook; codes are below it."""
     frame_rate: float = 12.5
+    """Frames per second."""
     sample_rate: int = 24000
+    """Samples per second."""
     model: str = "kyutai/mimi"
     """What the model was loaded by."""
     revision: str | None = None
+    """Commit of the model's repository, if it has one."""
     num_samples: int | None = None
-    """Samples of the clip, if known when the stream began; without it all frames are whole."""
+    """Samples of the clip, if known when the stream began; None means that all frames are whole."""
 
     def __post_init__(self) -> None:
         if type(self.num_codebooks) is not int or not 1 <= self.num_codebooks <= LARGEST_COUNT:
@@ -69,26 +83,33 @@ class PackedHeader:
 
     @property
     def codec(self) -> Codec:
-        """The codec that the codes are of."""
+        """The codec that the codes belong to."""
         return Codec(self.model, self.revision, self.sample_rate, self.frame_rate, self.codebook_size)
 
     @property
     def bits_per_code(self) -> int:
-        """ceil(log2(codebook_size))."""
+        """Bits of one code: ceil(log2(codebook_size))."""
         return bits_per_code(self.codebook_size)
 
     @property
     def frame_bits(self) -> int:
-        """Bits of a frame: 88 for 8 codebooks of 2048. At least 8, so that a number of bytes tells that of frames."""
+        """Bits of a frame: 88 for 8 codebooks of 2048. At least 8, so that bytes tell the number of frames."""
         return max(8, self.num_codebooks * self.bits_per_code)
 
     @property
     def bits_per_second(self) -> float:
-        """1100 for 8 codebooks of 2048 at 12.5 frames per second; checks come on top."""
+        """Bit rate without the checks: 1100 for 8 codebooks of 2048 at 12.5 frames per second."""
         return self.frame_bits * self.frame_rate
 
     def to_bytes(self) -> bytes:
-        """The bytes before the blocks. Raises `ConfigError` if the description is too long."""
+        """The bytes before the blocks.
+
+        Returns:
+            The header as it is in a file.
+
+        Raises:
+            ConfigError: the description is too long.
+        """
         text = json.dumps({"version": VERSION, **asdict(self)}, separators=(",", ":")).encode()
         if len(text) >= 1 << 16:
             raise ConfigError(
@@ -99,7 +120,17 @@ class PackedHeader:
 
     @staticmethod
     def size(prefix: bytes) -> int:
-        """The bytes a header takes, from its first `PREFIX_BYTES`. Raises `LoadError` if they begin no stream."""
+        """The length of a header.
+
+        Args:
+            prefix: its first `PREFIX_BYTES` bytes.
+
+        Returns:
+            The bytes that the whole header takes.
+
+        Raises:
+            LoadError: no stream begins like this.
+        """
         if not prefix.startswith(MAGIC[: len(prefix)]):
             raise LoadError(f"not a packed code stream: it begins with {prefix[:8]!r}")
         if len(prefix) < PREFIX_BYTES:
@@ -108,7 +139,17 @@ class PackedHeader:
 
     @classmethod
     def from_bytes(cls, head: bytes) -> PackedHeader:
-        """Read `size` bytes. Raises `LoadError` where they are damaged or say what cannot be."""
+        """Read a header.
+
+        Args:
+            head: its bytes, as many as `size` says.
+
+        Returns:
+            What it says.
+
+        Raises:
+            LoadError: the header is damaged, or a value is outside its range.
+        """
         wanted = cls.size(head[:PREFIX_BYTES])
         if len(head) < wanted:
             raise LoadError(f"truncated code stream: the header takes {wanted} bytes, found {len(head)}")
@@ -159,7 +200,7 @@ def encode_frames(header: PackedHeader, frames: Int64Array) -> BitArray:
 
 
 def decode_frames(header: PackedHeader, data: bytes, first: int, frames: int) -> Int64Array:
-    """The frames (frames, K) at the beginning of a block. Raises `LoadError` for what is no code."""
+    """The frames (frames, K) at the beginning of a block. Raises `LoadError` for a value that is not a code."""
     flags = np.unpackbits(np.frombuffer(data, np.uint8), count=frames * header.frame_bits, bitorder="little")
     used = flags.reshape(frames, header.frame_bits)[:, : header.num_codebooks * header.bits_per_code]
     codes = bits.unpack(used.reshape(-1), header.bits_per_code).reshape(frames, header.num_codebooks)

@@ -24,9 +24,22 @@ __all__ = ["PackedReader", "StreamingReader"]
 
 
 class PackedReader:
-    """Random access to a stream in a seekable binary file, which stays open: any frames, without those before.
+    """Random access to a stream in a seekable file: any frames can be read without those before.
 
-    Raises `LoadError` when made if the file is no packed stream or was cut off.
+    Args:
+        file: an open binary file, which stays open.
+
+    Raises:
+        LoadError: the file is not a packed stream, or was cut off.
+
+    Example:
+        >>> import io, numpy as np
+        >>> from mimi_codec.token_files import PackedHeader, PackedReader, PackedWriter
+        >>> file = io.BytesIO()
+        >>> with PackedWriter(file, PackedHeader(num_codebooks=8)) as writer:
+        ...     writer.write(np.zeros((8, 100), np.int64))
+        >>> PackedReader(file).read(90).shape
+        (8, 10)
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -54,13 +67,22 @@ class PackedReader:
 
     @property
     def num_frames(self) -> int:
-        """T."""
+        """Frames T."""
         return self._frames
 
     def read(self, start: int = 0, stop: int | None = None) -> Int64Array:
-        """Frames `start` to `stop` (to the end without it) as codes (K, stop - start).
+        """Some frames of the stream.
 
-        Raises `CodesError` for frames that are not there, `LoadError` where the blocks they are in are damaged.
+        Args:
+            start: the first frame.
+            stop: the frame after the last; None means all to the end.
+
+        Returns:
+            Codes (K, stop - start), int64.
+
+        Raises:
+            CodesError: the stream does not have these frames.
+            LoadError: a block that holds one of them is damaged.
         """
         stop = self._frames if stop is None else stop
         if not 0 <= start <= stop <= self._frames:
@@ -79,10 +101,21 @@ class PackedReader:
 
 
 class StreamingReader:
-    """Frames of a stream as its bytes come in, from a pipe or a socket. Joins from the beginning.
+    """Frames of a stream while its bytes come in, from a pipe or a socket. It must get the stream from its beginning.
 
-    A frame is given as soon as nothing that follows can make it anything else: at once if frames take at least 4 bytes.
-    The check of its block comes later, so damage shows up to 63 frames after the frames it touches.
+    A frame is given as soon as nothing that follows can change it. If frames take at least 4 bytes, that is at once.
+    The check of its block comes later, so damage is reported up to 63 frames after the damaged frames.
+
+    Example:
+        >>> import io, numpy as np
+        >>> from mimi_codec.token_files import PackedHeader, PackedWriter, StreamingReader
+        >>> file = io.BytesIO()
+        >>> with PackedWriter(file, PackedHeader(num_codebooks=8)) as writer:
+        ...     writer.write(np.zeros((8, 10), np.int64))
+        >>> reader = StreamingReader()
+        >>> pieces = [reader.push(file.getvalue()[:200]), reader.push(file.getvalue()[200:]), reader.finish()]
+        >>> sum(piece.shape[1] for piece in pieces)
+        10
     """
 
     def __init__(self) -> None:
@@ -94,18 +127,26 @@ class StreamingReader:
 
     @property
     def header(self) -> PackedHeader | None:
-        """What the stream says of itself; None until that is complete."""
+        """What the stream says of itself; None until the header is complete."""
         return self._header
 
     @property
     def num_frames(self) -> int:
-        """Frames given so far."""
+        """Frames that were given so far."""
         return self._frames + self._given
 
     def push(self, data: bytes) -> Int64Array:
-        """The frames (K, m) that these bytes complete; (0, 0) while the header is not complete.
+        """Take the next bytes.
 
-        Raises `LoadError` where the stream is damaged, `StreamError` after `finish`.
+        Args:
+            data: any number of bytes.
+
+        Returns:
+            The frames that they complete, as codes (K, m), int64; (0, 0) until the header is complete.
+
+        Raises:
+            LoadError: the stream is damaged.
+            StreamError: `finish` was called before.
         """
         if self._ended:
             raise StreamError("the code stream has ended")
@@ -123,7 +164,15 @@ class StreamingReader:
         return np.ascontiguousarray(np.concatenate(list(self._ready(self._header))).T)
 
     def finish(self) -> Int64Array:
-        """The stream has ended: the last frames (K, m). Raises `LoadError` if it was cut off or its end is damaged."""
+        """Say that the stream has ended.
+
+        Returns:
+            The last frames, as codes (K, m), int64.
+
+        Raises:
+            LoadError: the stream was cut off, or its end is damaged.
+            StreamError: `finish` was called before.
+        """
         if self._ended:
             raise StreamError("the code stream has ended")
         if self._header is None:

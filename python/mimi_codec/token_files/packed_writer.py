@@ -18,10 +18,23 @@ __all__ = ["PackedWriter"]
 
 
 class PackedWriter:
-    """Writes a stream to an open binary file, a pipe or a socket's file, frame by frame. Closing ends the stream.
+    """Writes a stream frame by frame to an open binary file, a pipe or the file of a socket. `close` ends the stream.
 
-    Frames go out as soon as their bytes are whole. The file itself stays open; leaving the `with` block by an exception
-    does not end the stream, so that readers see that it was cut off.
+    Frames are written as soon as their bytes are complete. The file itself stays open. If an exception leaves the
+    `with` block, the stream is not ended, so that readers see that it was cut off.
+
+    Args:
+        file: where to write.
+        header: what the stream says of itself.
+
+    Example:
+        >>> import io, numpy as np
+        >>> from mimi_codec.token_files import PackedHeader, PackedWriter
+        >>> file = io.BytesIO()
+        >>> with PackedWriter(file, PackedHeader(num_codebooks=8)) as writer:
+        ...     writer.write(np.zeros((8, 100), np.int64))
+        >>> len(file.getvalue()) < 1400
+        True
     """
 
     def __init__(self, file: BinaryIO, header: PackedHeader) -> None:
@@ -39,11 +52,20 @@ class PackedWriter:
 
     @property
     def num_frames(self) -> int:
-        """Frames written so far."""
+        """Frames that were written so far."""
         return self._frames
 
     def write(self, codes: ArrayInput) -> None:
-        """Append frames (K, m). Raises `CodesError` for another K or what is no code, `StreamError` after `close`."""
+        """Append frames.
+
+        Args:
+            codes: (K, m), of any integer type.
+
+        Raises:
+            CodesError: another K, or an id that is not a code.
+            InputTypeError: the input is not an array of integers.
+            StreamError: the stream was closed before.
+        """
         if self._closed:
             raise StreamError("the code stream is closed")
         rows, batched = to_codes(codes)
@@ -57,7 +79,7 @@ class PackedWriter:
             frames = frames[room:]
 
     def close(self) -> None:
-        """End the stream. The second time does nothing."""
+        """End the stream. A second call does nothing."""
         if not self._closed:
             self._end_block()
             self._closed = True
