@@ -57,8 +57,11 @@ def test_all_is_complete():
 
 
 def test_every_error_is_tested():
+    raised = (getattr(mimi_codec, name) for name in PUBLIC)
     errors = {
-        name for name in PUBLIC if inspect.isclass(value := getattr(mimi_codec, name)) and issubclass(value, Exception)
+        value.__name__
+        for value in raised
+        if inspect.isclass(value) and issubclass(value, Exception) and not issubclass(value, Warning)
     }
     assert errors == BUILTIN.keys()
 
