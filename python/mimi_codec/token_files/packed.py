@@ -1,4 +1,4 @@
-"""A stream of codes at Mimi's real bit rate: 11 bits a code for codebooks of 2048, for files and wires.
+"""A stream of codes at Mimi's real bit rate: 11 bits per code for codebooks of 2048, for files and wires.
 
     magic    8 bytes  89 4D 43 53 0D 0A 1A 0A
     size     u16      bytes of the description
@@ -6,11 +6,11 @@
     check    u32      CRC-32 of everything so far
     blocks            64 frames each, and a last one of 0 to 63
 
-A block is its frames without gaps, each num_codebooks codes of ceil(log2(codebook_size)) bits, least significant bit
-first (a frame takes at least 8 bits); zero bits up to a whole byte; and the CRC-32 of the number of its first frame
-(u64) and these bytes. Numbers are little-endian. A stream ends after the block of fewer than 64 frames, so one that
-was cut off is told from a whole one; where a frame lies follows from its number. The checks cost 4 bytes in 5 seconds
-of `kyutai/mimi`.
+A block has its frames without gaps, then zero bits up to a whole byte, then the CRC-32 of the number of its first frame
+(u64) and of these bytes. A frame has num_codebooks codes of ceil(log2(codebook_size)) bits, least significant bit
+first, and takes at least 8 bits. Numbers are little-endian. A stream ends with a block of fewer than 64 frames, so a
+stream that was cut off can be told from a complete one. Where a frame lies follows from its number. The checks cost 4
+bytes in 5 seconds of `kyutai/mimi`.
 """
 
 from __future__ import annotations

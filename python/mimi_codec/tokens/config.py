@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise LoadError(f"no configuration at {path}") from error
     except (ValueError, RecursionError) as error:
-        raise LoadError(f"{path} is no JSON: {error}") from error
+        raise LoadError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict):
         raise LoadError(f"{path} must hold a JSON object, got {type(config).__name__}")
     return config
@@ -173,7 +173,7 @@ def _codec(config: Config, key: str) -> MimiConfig:
     try:
         return MimiConfig.from_dict(section)
     except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise ConfigError(f"{key} is no configuration of a codec: {error}") from error
+        raise ConfigError(f"{key} is not the configuration of a codec: {error}") from error
 
 
 def _section(config: Config, key: str) -> Config:
