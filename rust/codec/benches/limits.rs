@@ -153,7 +153,7 @@ impl Layer {
     }
 }
 
-/// What the machine can do: multiply-adds and bytes of weights in a second.
+/// What the machine can do: multiply-adds and bytes of weights per second.
 struct Machine {
     multiply_adds: f64,
     bytes: f64,
@@ -279,7 +279,7 @@ fn main() -> Result<(), mimi_codec::Error> {
     let machine = Machine::measure();
     let (rate, bytes) = (machine.multiply_adds / 1e9, machine.bytes / 1e9);
     println!(
-        "{}: {rate:.1} thousand million multiply-adds a second, {bytes:.1} GB of weights a second; {dtype}",
+        "{}: {rate:.1} thousand million multiply-adds per second, {bytes:.1} GB of weights per second; {dtype}",
         Level::detect().name()
     );
     let attention = attention(&config, &machine);

@@ -1,6 +1,6 @@
 //! The kernels on Mimi's own shapes, one frame at a time and in blocks.
 //!
-//! The rate is in multiply-adds a second ("elem/s"). `peak` multiplies a matrix that fits the first-level cache: what
+//! The rate is in multiply-adds per second ("elem/s"). `peak` multiplies a matrix that fits the first-level cache: what
 //! the processor can do at best, to hold the others against.
 
 use std::hint::black_box;
