@@ -258,7 +258,7 @@ class TestOptions:
             with pytest.raises(ConfigError, match=rf"num_codebooks.*\b1\b.*\b6\b.*{count}"):
                 call()
 
-    @pytest.mark.parametrize("count", [1.5, "8", True, [1]])
+    @pytest.mark.parametrize("count", [1.5, "8", True, np.True_, [1]])
     def test_codebooks_of_another_type(self, tiny, count):
         with pytest.raises(InputTypeError, match=r"num_codebooks.*integer"):
             tiny.encode(PCM, num_codebooks=count)
@@ -316,6 +316,13 @@ class TestOptions:
         stream = tiny.encoder_stream(batch_size=2)
         for call in (lambda: stream.push(signals.noise(9, rows=2), active=mask), lambda: stream.reset(mask)):
             with pytest.raises(StreamError, match=rf"\b2\b.*\b{len(mask)}\b"):
+                call()
+
+    @pytest.mark.parametrize("shape", [(), (1, 2), (2, 1)])
+    def test_mask_of_another_shape(self, tiny, shape):
+        stream, mask = tiny.encoder_stream(batch_size=2), np.ones(shape, bool)
+        for call in (lambda: stream.push(signals.noise(9, rows=2), active=mask), lambda: stream.reset(mask)):
+            with pytest.raises(StreamError, match=rf"\(B,\).*{re.escape(str(shape))}"):
                 call()
 
     def test_mask_of_another_type(self, tiny):
