@@ -259,7 +259,7 @@ class TestInterrupt:
 
 class TestPickling:
     def test_model(self, tiny, tiny_dir):
-        options = {"parts": "encoder", "num_codebooks": 3, "threads": 2}
+        options = {"parts": "encoder", "num_codebooks": 3, "threads": 2, "dtype": "bfloat16"}
         for mimi in (tiny, Mimi.from_pretrained(tiny_dir, **options)):
             again = pickle.loads(pickle.dumps(mimi))
             assert repr(again) == repr(mimi)
