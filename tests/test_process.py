@@ -17,7 +17,7 @@ import pytest
 
 import signals
 from mimi_codec import Mimi
-from mimi_codec.errors import ConfigError, InputTypeError
+from mimi_codec.errors import ConfigError, InputTypeError, LoadError
 
 WATCHDOG = 120  # seconds after which a hang is a hang; a failure here is a deadlock, not a slow machine
 
@@ -277,6 +277,12 @@ class TestPickling:
         data = pickle.dumps(Mimi.from_pretrained(tiny_dir.name))
         monkeypatch.chdir(tmp_path)
         assert pickle.loads(data).num_codebooks == 6
+
+    def test_a_path_that_is_gone(self, copy):
+        data = pickle.dumps(Mimi.from_pretrained(copy))
+        copy.rename(copy.with_name("elsewhere"))
+        with pytest.raises(LoadError, match=rf"no such file or directory: {copy}"):
+            pickle.loads(data)
 
     def test_copies_are_the_model_itself(self, tiny):
         assert copy.copy(tiny) is tiny
