@@ -21,8 +21,10 @@ AV_SUFFIXES = (
     *(".amr", ".ac3", ".eac3", ".wma", ".avi", ".flv", ".ts", ".mpg", ".mpeg", ".ape", ".wv", ".tta"),
 )
 AUDIO_SUFFIXES = (*PLAIN_SUFFIXES, *SNDFILE_SUFFIXES, *AV_SUFFIXES)
-# What begins a file that may hold MPEG frames but is more than them: Matroska, MPEG-2 program, Flash, MPEG transport
-BEGINNINGS = (b"\x1a\x45\xdf\xa3", b"\x00\x00\x01\xba", b"FLV\x01", b"\x47\x40")
+# What begins a file that may hold MPEG frames but is more than them: Matroska, MPEG-2, Flash, ASF, RealMedia, AVI
+BEGINNINGS = (b"\x1a\x45\xdf\xa3", b"\x00\x00\x01\xba", b"FLV\x01", b"FWS", b"\x30\x26\xb2\x75", b".RMF", b"RIFF")
+ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")  # of MP4 and QuickTime, behind a size
+PACKET = 188  # bytes of an MPEG transport stream, each with the same mark in front
 
 
 def readable_suffixes() -> tuple[str, ...]:
@@ -92,8 +94,9 @@ def _through_sndfile(
         return sndfile.flac(soundfile, window, notes)
     if head[:4] == b"OggS":
         return sndfile.ogg_files(soundfile, window, notes)
-    if head[4:8] == b"ftyp" or head.startswith(BEGINNINGS):
-        raise NotReadableError("libsndfile does not know this format")
+    packets = window.read_at(0, 2 * PACKET + 1)[::PACKET]
+    if head[4:8] in ATOMS or head.startswith(BEGINNINGS) or packets == b"GGG":
+        raise NotReadableError("it does not know this format")
     if mpeg.is_mpeg(window.read_at(0, 2 * mpeg.SEARCH)):
         return sndfile.mp3(soundfile, window, notes)
     return iter([sndfile.track(soundfile, window, notes)])

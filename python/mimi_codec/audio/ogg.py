@@ -27,8 +27,9 @@ def links(window: Window, notes: Notes) -> list[Link]:
     following: dict[int, int] = {}
     while offset < window.size:
         head = window.read_at(offset, PAGE_HEAD + 255)
-        table = head[PAGE_HEAD : PAGE_HEAD + head[26]] if len(head) >= PAGE_HEAD else b""
-        whole = head[:4] == b"OggS" and len(table) == head[26]
+        entries = head[PAGE_HEAD - 1] if len(head) >= PAGE_HEAD else -1
+        table = head[PAGE_HEAD : PAGE_HEAD + entries] if entries > 0 else b""
+        whole = len(table) == entries
         end = offset + PAGE_HEAD + len(table) + sum(table) if whole else window.size
         if head[:4] != b"OggS":
             next_page = _find(window, offset)

@@ -107,7 +107,7 @@ class _Decoder:
         while True:
             try:
                 packet = next(packets, None)
-            except self.av.FFmpegError as error:
+            except (self.av.FFmpegError, IndexError, ValueError) as error:  # the last two of damaged MPEG streams
                 self.window.check()
                 self.notes.warn(f"the file ends early or is damaged: {_reason(error)}")
                 return
@@ -116,7 +116,7 @@ class _Decoder:
                 return
             try:
                 decoded = packet.decode()
-            except self.av.FFmpegError:
+            except (self.av.FFmpegError, ValueError):
                 self.lost += 1
                 continue
             yield from (frame for frame in decoded if frame.samples)

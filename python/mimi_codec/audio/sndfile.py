@@ -111,6 +111,8 @@ def _blocks(
 def flac(soundfile: Any, window: Window, notes: Notes) -> Iterator[Track]:
     """FLAC files, one or more behind each other, whose headers need not know their length."""
     starts = _places(window, FLAC_START)
+    if starts[:1] != [0]:
+        raise NotReadableError("its FLAC header is damaged")
     if len(starts) > 1:
         notes.did(f"{len(starts)} FLAC files in one were read one after the other")
     for start, end in zip(starts, [*starts[1:], window.size], strict=True):
@@ -127,6 +129,8 @@ def ogg_files(soundfile: Any, window: Window, notes: Notes) -> Iterator[Track]:
     found = ogg.links(window, notes)
     if len(found) > 1:
         notes.did(f"{len(found)} Ogg streams in one file were read one after the other")
+    if not found:
+        raise NotReadableError("no stream begins in the Ogg file")
     for link in found:
         yield track(soundfile, window.part(link.start, link.end), notes)
 
@@ -139,6 +143,8 @@ def mp3(soundfile: Any, window: Window, notes: Notes) -> Iterator[Track]:
     found = mpeg.segments(window.read_at(0, window.size), notes)
     if len(found) > 1:
         notes.did(f"{len(found)} MP3 recordings in one file were read one after the other")
+    if not found:
+        raise NotReadableError("it holds no MPEG frames")
     for segment in found:
         yield _recording(soundfile, segment, notes)
 
