@@ -86,6 +86,14 @@ pub(crate) struct Block<'a> {
     pub(crate) end: bool,
 }
 
+impl Block<'static> {
+    /// For operations that remember nothing.
+    pub(crate) fn without_state() -> Self {
+        static NOTHING: State = State { slots: Vec::new(), positions: Vec::new() };
+        Self { state: &NOTHING, rows: &[], end: false }
+    }
+}
+
 impl Block<'_> {
     /// The tensor `(sessions, ...)` of a slot.
     pub(crate) fn slot(&self, slot: Slot) -> &Tensor {

@@ -4,8 +4,12 @@
 //! lies: keys in tiles of 64 positions, channel by channel, so that scores are plain runs of multiply-adds; values position
 //! by position. Each sum is taken from the oldest position to the newest wherever the ring begins.
 
+mod canonical;
+
 use crate::simd::{Kernel, Level, MAX_LANES, Simd};
 use crate::threads::{Shared, Threads};
+
+pub use canonical::{cache_of_window, window_of_cache};
 
 /// The shape of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

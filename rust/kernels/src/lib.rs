@@ -26,9 +26,9 @@ mod team;
 mod threads;
 mod upsample;
 
-pub use attention::{Attention, Steps, attend, cache_len};
+pub use attention::{Attention, Steps, attend, cache_len, cache_of_window, window_of_cache};
 pub use code_search::Codebook;
-pub use elementwise::elu;
+pub use elementwise::{activate, elu};
 pub use norm::layer_norm;
 pub use packed::{PackedMatrix, Precision};
 pub use product::{Activation, Epilogue, product};

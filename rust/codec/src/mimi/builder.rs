@@ -1,7 +1,7 @@
 //! Makes the layers of a model from a checkpoint, and counts what they will remember.
 
 use crate::config::MimiConfig;
-use crate::ops::{Activation, Backend, Conv, ConvShape, ConvTranspose, ConvTransposeShape, LayerNorm, Linear};
+use crate::ops::{Activation, Backend, ConvShape, ConvTransposeShape, LinearShape, Operation};
 use crate::state::StateLayout;
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
@@ -9,7 +9,9 @@ use crate::{Error, Result};
 /// Reads tensors by their canonical names and makes operations of them for one backend.
 pub(crate) struct Builder<'a> {
     checkpoint: &'a Checkpoint,
-    backend: &'a Backend,
+    backend: &'a dyn Backend,
+    /// Whether dense layers must keep their weights as they are.
+    exact: bool,
     /// What the layers made so far remember.
     pub(crate) layout: StateLayout,
     /// The weights of the layer at hand: fresh memory for each would cost as much as reading it.
@@ -20,11 +22,16 @@ pub(crate) struct Builder<'a> {
 const KEPT: usize = 2 << 20;
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(checkpoint: &'a Checkpoint, backend: &'a Backend) -> Self {
-        Self { checkpoint, backend, layout: StateLayout::default(), weight: Vec::new() }
+    pub(crate) fn new(checkpoint: &'a Checkpoint, backend: &'a dyn Backend) -> Self {
+        Self { checkpoint, backend, exact: false, layout: StateLayout::default(), weight: Vec::new() }
     }
 
-    pub(crate) fn backend(&self) -> &'a Backend {
+    /// The same for layers whose weights stay as they are.
+    pub(crate) fn exact(self) -> Self {
+        Self { exact: true, ..self }
+    }
+
+    pub(crate) fn backend(&self) -> &'a dyn Backend {
         self.backend
     }
 
@@ -45,11 +52,11 @@ impl<'a> Builder<'a> {
     }
 
     /// The convolution `{name}.conv`.
-    pub(crate) fn conv(&mut self, name: &str, shape: ConvShape, bias: bool) -> Result<Conv> {
+    pub(crate) fn conv(&mut self, name: &str, shape: ConvShape, bias: bool) -> Result<Box<dyn Operation>> {
         self.make_room();
         self.checkpoint.read_into(&format!("{name}.conv.weight"), &mut self.weight)?;
         let bias = bias.then(|| self.checkpoint.read(&format!("{name}.conv.bias"))).transpose()?;
-        Conv::new(self.backend, &mut self.layout, shape, &self.weight, bias.as_deref())
+        self.backend.conv(&mut self.layout, shape, &self.weight, bias.as_deref())
     }
 
     /// The transposed convolution `{name}.conv`.
@@ -58,11 +65,11 @@ impl<'a> Builder<'a> {
         name: &str,
         shape: ConvTransposeShape,
         bias: bool,
-    ) -> Result<ConvTranspose> {
+    ) -> Result<Box<dyn Operation>> {
         self.make_room();
         self.checkpoint.read_into(&format!("{name}.conv.weight"), &mut self.weight)?;
         let bias = bias.then(|| self.checkpoint.read(&format!("{name}.conv.bias"))).transpose()?;
-        ConvTranspose::new(self.backend, &mut self.layout, shape, &self.weight, bias.as_deref())
+        self.backend.conv_transpose(&mut self.layout, shape, &self.weight, bias.as_deref())
     }
 
     /// The layers `names`, which share their input, as one; with `scale` the outputs are multiplied, channel by channel.
@@ -73,7 +80,7 @@ impl<'a> Builder<'a> {
         bias: bool,
         scale: Option<&[f32]>,
         activation: Option<Activation>,
-    ) -> Result<Linear> {
+    ) -> Result<Box<dyn Operation>> {
         self.make_room();
         let read = |field: &str, values: &mut Vec<f32>| {
             names.iter().try_for_each(|name| self.checkpoint.read_into(&format!("{name}.{field}"), values))
@@ -91,14 +98,14 @@ impl<'a> Builder<'a> {
                 *bias *= scale;
             }
         }
-        let shape = (c_in, self.weight.len() / c_in);
-        Linear::new(self.backend, shape, &self.weight, bias.then_some(&biases), activation)
+        let shape = LinearShape { c_in, c_out: self.weight.len() / c_in, activation, exact: self.exact };
+        self.backend.linear(shape, &self.weight, bias.then_some(&biases))
     }
 
     /// The layer norm `name`.
-    pub(crate) fn norm(&self, name: &str) -> Result<LayerNorm> {
+    pub(crate) fn norm(&self, name: &str) -> Result<Box<dyn Operation>> {
         let read = |field: &str| self.checkpoint.read(&format!("{name}.{field}"));
-        LayerNorm::new(self.backend, read("weight")?, read("bias")?, self.config().norm_eps)
+        self.backend.layer_norm(&read("weight")?, &read("bias")?, self.config().norm_eps)
     }
 
     /// The configuration's activation between the transformer's dense layers.

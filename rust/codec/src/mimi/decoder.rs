@@ -6,12 +6,12 @@ use crate::Result;
 use crate::mimi::builder::Builder;
 use crate::mimi::seanet::Seanet;
 use crate::mimi::transformer::Transformer;
-use crate::ops::{ConvTranspose, ConvTransposeShape, Signal};
+use crate::ops::{ConvTransposeShape, Operation, Signal};
 use crate::state::{Block, State, StateLayout};
 
 /// Upsampling to the transformer's rate, transformer, convolution stack.
 pub(crate) struct Decoder {
-    upsample: ConvTranspose,
+    upsample: Box<dyn Operation>,
     transformer: Transformer,
     seanet: Seanet,
     /// What a stream of this decoder remembers.
@@ -26,7 +26,7 @@ impl Decoder {
             c_out: config.hidden_size,
             stride: config.latent_stride(),
             groups: config.upsample_groups,
-            slow: true,
+            rows_per_frame: 1,
             activation: None,
         };
         let upsample = builder.conv_transpose("upsample", shape, false)?;
@@ -38,7 +38,7 @@ impl Decoder {
     /// `(rows, frames, hidden_size)` to `(rows, frames * frame_size, 1)`.
     pub(crate) fn forward(&self, latents: &Tensor, state: &mut State, rows: &[usize]) -> Result<Signal> {
         let block = Block { state, rows, end: false };
-        let x = self.upsample.forward(latents, &block)?;
+        let x = self.upsample.forward(latents, None, &block)?;
         let steps = x.dim(1)?;
         let x = self.transformer.forward(x, &block)?;
         let pcm = self.seanet.forward(x, &block)?;

@@ -4,14 +4,14 @@ use crate::Result;
 use crate::mimi::builder::Builder;
 use crate::mimi::seanet::Seanet;
 use crate::mimi::transformer::Transformer;
-use crate::ops::{Conv, ConvShape, Edge, Signal};
+use crate::ops::{ConvShape, Edge, Operation, Signal};
 use crate::state::{Block, State, StateLayout};
 
 /// Convolution stack, transformer, downsampling to the latents' rate.
 pub(crate) struct Encoder {
     seanet: Seanet,
     transformer: Transformer,
-    downsample: Conv,
+    downsample: Box<dyn Operation>,
     /// What a stream of this encoder remembers.
     pub(crate) layout: StateLayout,
 }
@@ -28,7 +28,7 @@ impl Encoder {
             stride: config.latent_stride(),
             dilation: 1,
             edge: Edge::Replicate,
-            slow: true,
+            rows_per_frame: 1,
             activation: None,
         };
         let downsample = builder.conv("downsample", shape, false)?;

@@ -14,11 +14,10 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::Device;
 use mimi_kernels::{Precision, simd::Level};
 
 use crate::config::MimiConfig;
-use crate::ops::Backend;
+use crate::ops::{Backend, candle::Composed, cpu::Kernels};
 use crate::weights::{Checkpoint, Layout, Parts};
 use crate::{Error, Result};
 use builder::Builder;
@@ -62,7 +61,7 @@ struct Inner {
     source: PathBuf,
     layout: Layout,
     options: LoadOptions,
-    backend: Backend,
+    backend: Arc<dyn Backend>,
     encoder: Option<Encoder>,
     quantizer: Quantizer,
     decoder: Option<Decoder>,
@@ -81,14 +80,13 @@ impl Mimi {
         checkpoint.check(options.parts, options.num_codebooks)?;
         let config = checkpoint.config().clone();
         let codebooks = options.num_codebooks.unwrap_or(config.num_quantizers);
-        let exact = backend.exact();
-        let builder = || Builder::new(&checkpoint, &backend);
+        let builder = || Builder::new(&checkpoint, &*backend);
         // Reading and packing take the time of two or three cores while they last, whatever runs afterwards.
         let (encoder, decoder, quantizer) = std::thread::scope(|scope| {
             let encoder = scope.spawn(|| options.parts.encoder().then(|| Encoder::load(builder())).transpose());
             let decoder = scope.spawn(|| options.parts.decoder().then(|| Decoder::load(builder())).transpose());
             // Codes are searched in float32 in any case.
-            let quantizer = Quantizer::load(Builder::new(&checkpoint, &exact), options.parts, codebooks);
+            let quantizer = Quantizer::load(builder().exact(), options.parts, codebooks);
             (join(encoder), join(decoder), quantizer)
         });
         Ok(Self {
@@ -100,7 +98,7 @@ impl Mimi {
                 source: path.to_path_buf(),
                 layout: checkpoint.layout(),
                 options: options.clone(),
-                backend: backend.clone(),
+                backend: Arc::clone(&backend),
             }),
         })
     }
@@ -182,18 +180,23 @@ fn not_loaded(wanted: &str, loaded: &str) -> Error {
     Error::config("parts", format!("expected a model with its {wanted}, got one loaded with \"{loaded}\""))
 }
 
-fn backend(options: &LoadOptions) -> Result<Backend> {
+fn backend(options: &LoadOptions) -> Result<Arc<dyn Backend>> {
     let precision = match options.dtype.as_str() {
         "float32" => Precision::Float32,
         "bfloat16" => Precision::Bfloat16,
         "int8" => Precision::Int8,
         other => return Err(Error::config("dtype", format!("expected float32, bfloat16 or int8, got {other}"))),
     };
-    match options.device.as_str() {
-        "cpu" => Ok(Backend::kernels(options.threads, precision)),
-        "cpu-candle" if precision == Precision::Float32 => Ok(Backend::Composed(Device::Cpu)),
-        "cpu-candle" => Err(Error::config("dtype", format!("expected float32 on cpu-candle, got {}", options.dtype))),
-        other => Err(Error::Device(format!("expected device \"cpu\" or \"cpu-candle\", got \"{other}\""))),
+    let device = options.device.as_str();
+    if device == "cpu" {
+        return Ok(Arc::new(Kernels::new(options.threads, precision)));
+    }
+    match Composed::on(device) {
+        Some(_) if precision != Precision::Float32 => {
+            Err(Error::config("dtype", format!("expected float32 on {device}, got {}", options.dtype)))
+        }
+        Some(composed) => Ok(Arc::new(composed?)),
+        None => Err(Error::Device(format!("expected device \"cpu\" or \"cpu-candle\", got \"{device}\""))),
     }
 }
 

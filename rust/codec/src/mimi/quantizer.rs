@@ -4,7 +4,8 @@ use candle_core::Tensor;
 
 use crate::Result;
 use crate::mimi::builder::Builder;
-use crate::ops::{Backend, Codebooks, Linear, Signal};
+use crate::ops::{Codebooks, Operation, Signal};
+use crate::state::Block;
 use crate::weights::Parts;
 
 /// Two residual quantizers side by side, both fed with the same latents: the semantic one gives the first codes, the
@@ -12,15 +13,14 @@ use crate::weights::Parts;
 pub(crate) struct Quantizer {
     semantic: Residual,
     acoustic: Residual,
-    backend: Backend,
 }
 
 /// Each codebook codes what the ones before it left of the projected latent.
 struct Residual {
     /// None where the codebooks are as wide as the latents, or the part that needs it was not asked for.
-    input: Option<Linear>,
-    output: Option<Linear>,
-    codebooks: Codebooks,
+    input: Option<Box<dyn Operation>>,
+    output: Option<Box<dyn Operation>>,
+    codebooks: Box<dyn Codebooks>,
 }
 
 impl Quantizer {
@@ -30,7 +30,6 @@ impl Quantizer {
         Ok(Self {
             semantic: Residual::load(&mut builder, parts, true, semantic)?,
             acoustic: Residual::load(&mut builder, parts, false, count - semantic)?,
-            backend: builder.backend().clone(),
         })
     }
 
@@ -60,11 +59,11 @@ impl Quantizer {
             semantic.extend_from_slice(&frame[..split]);
             acoustic.extend_from_slice(&frame[split..]);
         }
-        let latents = self.semantic.decode(&semantic, split, &self.backend, None)?;
+        let latents = self.semantic.decode(&semantic, split, None)?;
         if count == split {
             return Ok(latents);
         }
-        self.acoustic.decode(&acoustic, count - split, &self.backend, Some(&latents))
+        self.acoustic.decode(&acoustic, count - split, Some(&latents))
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -83,22 +82,22 @@ impl Residual {
         };
         let input = projection("input_proj", config.hidden_size, parts.encoder())?;
         let output = projection("output_proj", config.vector_quantization_hidden_dimension, parts.decoder())?;
-        let books = (0..count).map(|index| builder.checkpoint().read_codebook(semantic, index));
-        Ok(Self { input, output, codebooks: Codebooks::new(builder.backend(), config.codebook_dim, books)? })
+        let mut books = (0..count).map(|index| builder.checkpoint().read_codebook(semantic, index));
+        Ok(Self { input, output, codebooks: builder.backend().codebooks(config.codebook_dim, &mut books)? })
     }
 
     fn encode(&self, latents: &Tensor, count: usize) -> Result<Vec<u32>> {
         let projected = match &self.input {
-            Some(input) => &*input.forward(latents, None)?,
+            Some(input) => &*input.forward(latents, None, &Block::without_state())?,
             None => latents,
         };
         self.codebooks.search(&projected.flatten(0, 1)?, count)
     }
 
-    fn decode(&self, codes: &[u32], count: usize, backend: &Backend, residual: Option<&Tensor>) -> Result<Signal> {
-        let sum = self.codebooks.sum(codes, count, backend)?;
+    fn decode(&self, codes: &[u32], count: usize, residual: Option<&Tensor>) -> Result<Signal> {
+        let sum = self.codebooks.sum(codes, count)?;
         Ok(match (&self.output, residual) {
-            (Some(output), residual) => output.forward(&sum, residual)?,
+            (Some(output), residual) => output.forward(&sum, residual, &Block::without_state())?,
             (None, Some(residual)) => (&*sum + residual)?.into(),
             (None, None) => sum,
         })
@@ -106,6 +105,6 @@ impl Residual {
 
     fn bytes(&self) -> usize {
         let projections = [&self.input, &self.output].into_iter().flatten();
-        self.codebooks.bytes() + projections.map(Linear::bytes).sum::<usize>()
+        self.codebooks.bytes() + projections.map(|projection| projection.bytes()).sum::<usize>()
     }
 }

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use crate::Result;
 use crate::config::SeanetLayer;
 use crate::mimi::builder::Builder;
-use crate::ops::{Activation, Backend, Conv, ConvShape, ConvTranspose, ConvTransposeShape, Edge, Signal, elu};
+use crate::ops::{Activation, ConvShape, ConvTransposeShape, Edge, Operation, Signal};
 use crate::state::Block;
 
 /// A stack of convolutions, each with the ELU that follows it.
@@ -20,23 +20,22 @@ pub(crate) struct Seanet {
     downwards: bool,
     /// Inputs of the fast layers in a piece, over all its rows.
     piece: usize,
-    backend: Backend,
 }
 
 /// Transformer steps in a piece: of Mimi's 25 a second, four make activations of a megabyte where they are widest.
 const PIECE_STEPS: usize = 4;
 
 enum Layer {
-    Conv(Conv),
-    ConvTranspose(ConvTranspose),
+    One(Box<dyn Operation>),
     Residual(Box<Residual>),
 }
 
 /// `shortcut(x) + narrow(elu(wide(elu(x))))`.
 struct Residual {
-    wide: Conv,
-    narrow: Conv,
-    shortcut: Option<Conv>,
+    elu: Box<dyn Operation>,
+    wide: Box<dyn Operation>,
+    narrow: Box<dyn Operation>,
+    shortcut: Option<Box<dyn Operation>>,
 }
 
 impl Seanet {
@@ -49,18 +48,27 @@ impl Seanet {
             let rows: usize =
                 stack[..i].iter().map(upsampling).chain(stack[i + 1..].iter().map(downsampling)).product();
             let slow = rows == 1;
+            let rows_per_frame = rows * builder.config().latent_stride();
             // An ELU is the end of the layer before it.
             let activation = (stack.get(i + 1) == Some(&SeanetLayer::Elu)).then_some(Activation::Elu);
             let layer = match layer {
                 SeanetLayer::Elu => continue,
                 SeanetLayer::Conv { index, c_in, c_out, kernel, stride } => {
-                    let shape =
-                        ConvShape { c_in, c_out, kernel, stride, dilation: 1, edge: Edge::Zero, slow, activation };
-                    Layer::Conv(builder.conv(&format!("{name}.layers.{index}"), shape, true)?)
+                    let shape = ConvShape {
+                        c_in,
+                        c_out,
+                        kernel,
+                        stride,
+                        dilation: 1,
+                        edge: Edge::Zero,
+                        rows_per_frame,
+                        activation,
+                    };
+                    Layer::One(builder.conv(&format!("{name}.layers.{index}"), shape, true)?)
                 }
                 SeanetLayer::ConvTranspose { index, c_in, c_out, stride, .. } => {
-                    let shape = ConvTransposeShape { c_in, c_out, stride, groups: 1, slow, activation };
-                    Layer::ConvTranspose(builder.conv_transpose(&format!("{name}.layers.{index}"), shape, true)?)
+                    let shape = ConvTransposeShape { c_in, c_out, stride, groups: 1, rows_per_frame, activation };
+                    Layer::One(builder.conv_transpose(&format!("{name}.layers.{index}"), shape, true)?)
                 }
                 SeanetLayer::Residual { index, channels, hidden, kernel, dilation, shortcut } => {
                     let name = format!("{name}.layers.{index}");
@@ -71,11 +79,12 @@ impl Seanet {
                         stride: 1,
                         dilation: 1,
                         edge: Edge::Zero,
-                        slow,
+                        rows_per_frame,
                         activation,
                     };
                     let wide = ConvShape { kernel, dilation, ..pointwise(channels, hidden, Some(Activation::Elu)) };
                     Layer::Residual(Box::new(Residual {
+                        elu: builder.backend().activation(Activation::Elu)?,
                         wide: builder.conv(&format!("{name}.block.1"), wide, true)?,
                         narrow: builder.conv(
                             &format!("{name}.block.3"),
@@ -99,7 +108,7 @@ impl Seanet {
                 fast.push(layer);
             }
         }
-        Ok(Self { fast, slow: slow_layers, downwards, piece, backend: builder.backend().clone() })
+        Ok(Self { fast, slow: slow_layers, downwards, piece })
     }
 
     /// `(rows, steps, channels)` through all layers.
@@ -135,10 +144,9 @@ impl Seanet {
     fn through(&self, layers: &[Layer], mut x: Signal, block: &Block<'_>) -> Result<Signal> {
         for layer in layers {
             x = match layer {
-                Layer::Conv(conv) => conv.forward(&x, None, block)?,
-                Layer::ConvTranspose(conv) => conv.forward(&x, block)?,
+                Layer::One(operation) => operation.forward(&x, None, block)?,
                 Layer::Residual(residual) => {
-                    let activated = elu(&self.backend, &x)?;
+                    let activated = residual.elu.forward(&x, None, block)?;
                     let hidden = residual.wide.forward(&activated, None, block)?;
                     let shortcut = match &residual.shortcut {
                         Some(conv) => conv.forward(&x, None, block)?,
@@ -153,10 +161,9 @@ impl Seanet {
 
     pub(crate) fn bytes(&self) -> usize {
         let bytes = |layer: &Layer| match layer {
-            Layer::Conv(conv) => conv.bytes(),
-            Layer::ConvTranspose(conv) => conv.bytes(),
+            Layer::One(operation) => operation.bytes(),
             Layer::Residual(block) => {
-                block.wide.bytes() + block.narrow.bytes() + block.shortcut.as_ref().map_or(0, Conv::bytes)
+                block.wide.bytes() + block.narrow.bytes() + block.shortcut.as_ref().map_or(0, |conv| conv.bytes())
             }
         };
         self.fast.iter().chain(&self.slow).map(bytes).sum()

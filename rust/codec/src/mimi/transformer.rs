@@ -2,24 +2,24 @@
 
 use crate::Result;
 use crate::mimi::builder::Builder;
-use crate::ops::{Attention, AttentionShape, LayerNorm, Linear, Rotary, Signal};
+use crate::ops::{Attention, AttentionShape, Operation, Rotary, Signal};
 use crate::state::Block;
 
 /// Pre-norm layers of attention and feed-forward, each scaled channel by channel before it is added.
 pub(crate) struct Transformer {
     layers: Vec<Layer>,
-    rotary: Rotary,
+    rotary: Box<dyn Rotary>,
 }
 
 struct Layer {
-    attention_norm: LayerNorm,
-    query_key_value: Linear,
-    attention: Attention,
+    attention_norm: Box<dyn Operation>,
+    query_key_value: Box<dyn Operation>,
+    attention: Box<dyn Attention>,
     /// With the layer scale in its weights, as `mlp_out`.
-    attention_out: Linear,
-    mlp_norm: LayerNorm,
-    mlp_in: Linear,
-    mlp_out: Linear,
+    attention_out: Box<dyn Operation>,
+    mlp_norm: Box<dyn Operation>,
+    mlp_in: Box<dyn Operation>,
+    mlp_out: Box<dyn Operation>,
 }
 
 impl Transformer {
@@ -45,7 +45,7 @@ impl Transformer {
             layers.push(Layer {
                 attention_norm: builder.norm(&format!("{name}.input_layernorm"))?,
                 query_key_value: builder.linear(&projections, hidden, bias, None, None)?,
-                attention: Attention::new(builder.backend(), &mut builder.layout, shape),
+                attention: builder.backend().attention(&mut builder.layout, shape)?,
                 attention_out: builder.linear(
                     &one("self_attn.o_proj"),
                     config.query_size(),
@@ -58,29 +58,29 @@ impl Transformer {
                 mlp_out: builder.linear(&one("mlp.fc2"), config.intermediate_size, false, Some(&mlp_scale), None)?,
             });
         }
-        Ok(Self { layers, rotary: Rotary::new(builder.backend(), config.head_dim(), config.rope_theta()) })
+        Ok(Self { layers, rotary: builder.backend().rotary(shape, config.rope_theta())? })
     }
 
     /// `(rows, steps, hidden_size)` to the same shape.
     pub(crate) fn forward(&self, mut x: Signal, block: &Block<'_>) -> Result<Signal> {
         let angles = self.rotary.angles(x.dim(1)?, block)?;
         for layer in &self.layers {
-            let normed = layer.attention_norm.forward(&x)?;
-            let projected = layer.query_key_value.forward(&normed, None)?;
+            let normed = layer.attention_norm.forward(&x, None, block)?;
+            let projected = layer.query_key_value.forward(&normed, None, block)?;
             let attended = layer.attention.forward(&projected, &angles, block)?;
-            x = layer.attention_out.forward(&attended, Some(&x))?;
-            let normed = layer.mlp_norm.forward(&x)?;
-            let hidden = layer.mlp_in.forward(&normed, None)?;
-            x = layer.mlp_out.forward(&hidden, Some(&x))?;
+            x = layer.attention_out.forward(&attended, Some(&x), block)?;
+            let normed = layer.mlp_norm.forward(&x, None, block)?;
+            let hidden = layer.mlp_in.forward(&normed, None, block)?;
+            x = layer.mlp_out.forward(&hidden, Some(&x), block)?;
         }
         Ok(x)
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let bytes = |layer: &Layer| {
-            let linears = [&layer.query_key_value, &layer.attention_out, &layer.mlp_in, &layer.mlp_out];
-            let norms = [&layer.attention_norm, &layer.mlp_norm];
-            linears.map(Linear::bytes).iter().sum::<usize>() + norms.map(LayerNorm::bytes).iter().sum::<usize>()
+        let bytes = |layer: &Layer| -> usize {
+            let attention = [&layer.attention_norm, &layer.query_key_value, &layer.attention_out];
+            let mlp = [&layer.mlp_norm, &layer.mlp_in, &layer.mlp_out];
+            attention.into_iter().chain(mlp).map(|operation| operation.bytes()).sum()
         };
         self.layers.iter().map(bytes).sum()
     }

@@ -1,98 +1,156 @@
-//! The seam between the layers and the devices.
+//! The seam between the layers and what runs them.
 //!
-//! Layers are written once, over candle tensors `(rows, steps, channels)`, and call the operations of this module. Each
-//! operation is made for a [`Backend`] when the model is loaded and holds its weights in the form that backend wants:
-//! packed for the CPU kernels, or plain tensors for the composition of candle operations that defines what it
-//! computes and runs on every device. Nothing outside this module asks where it runs.
+//! Layers are written once, over candle tensors `(rows, steps, channels)`, and hold operations that a [`Backend`] made for
+//! them when the model was loaded, with the weights in the form that it wants. Each backend has a folder of its own:
+//! `candle` is the plain composition of candle's operations that defines what each operation computes, and runs on every
+//! device of candle; `cpu` has the kernels. This file says what all of them offer; adding one changes no other.
 
-mod activation;
-mod attention;
-mod codebooks;
-mod conv;
-mod conv_transpose;
-mod host;
-mod linear;
-mod norm;
+pub(crate) mod candle;
+pub(crate) mod cpu;
+mod edge;
+mod rotary;
+mod shapes;
 mod signal;
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
+mod transposed;
 
 use candle_core::{Device, Tensor};
-use mimi_kernels::{Precision, Threads, simd::Level};
 
-pub(crate) use activation::{Activation, elu};
-pub(crate) use attention::{Attention, AttentionShape, Rotary};
-pub(crate) use codebooks::Codebooks;
-pub(crate) use conv::{Conv, ConvShape, Edge};
-pub(crate) use conv_transpose::{ConvTranspose, ConvTransposeShape};
-pub(crate) use linear::Linear;
-pub(crate) use norm::LayerNorm;
+pub(crate) use rotary::{Angles, Rotary};
+pub(crate) use shapes::{Activation, AttentionShape, ConvShape, ConvTransposeShape, Edge, LinearShape};
 pub(crate) use signal::Signal;
 
 use crate::Result;
-use signal::Spare;
+use crate::state::{Block, Slot, StateLayout};
 
-/// Where a model's operations run, decided once when it is loaded.
-#[derive(Clone)]
-pub(crate) enum Backend {
-    /// The CPU kernels.
-    Kernels(Host),
-    /// Compositions of candle operations on a device.
-    Composed(Device),
-}
+/// Where a model's operations run, decided once when it is loaded: it makes them, and says how to feed them.
+pub(crate) trait Backend: Send + Sync {
+    /// The instruction set of the kernels, or the kind of device.
+    fn name(&self) -> &'static str;
 
-/// What the CPU kernels need to know.
-#[derive(Clone)]
-pub(crate) struct Host {
-    pub(crate) level: Level,
-    pub(crate) threads: Arc<Threads>,
-    pub(crate) spare: Arc<Spare>,
-    /// How weights are stored that a stream reads for a few rows at a time: their size is what such a product costs.
-    pub(crate) precision: Precision,
-}
+    /// Where the tensors lie that it takes and gives.
+    fn device(&self) -> &Device;
 
-impl Backend {
-    /// The fastest kernels of this processor on `threads` threads.
-    pub(crate) fn kernels(threads: usize, precision: Precision) -> Self {
-        let (level, threads) = (Level::detect(), Arc::new(Threads::new(threads)));
-        Self::Kernels(Host { level, threads, spare: Arc::default(), precision })
-    }
+    /// A causal convolution: `y[t] = activation(bias + sum_k W[k] x[t stride - history + k dilation] + residual[t])`.
+    ///
+    /// `weight` is `(c_out, c_in, kernel)`, row-major, as PyTorch has it. The operation takes `(rows, steps, c_in)` to
+    /// `(rows, ceil(steps / stride), c_out)`. A block has a multiple of `stride` steps, but for the last of a clip, which
+    /// is filled up at its edge: each convolution on its own input, as Transformers does it.
+    fn conv(
+        &self,
+        memory: &mut StateLayout,
+        shape: ConvShape,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Box<dyn Operation>>;
 
-    /// The same with all weights as they are.
-    pub(crate) fn exact(&self) -> Self {
-        match self {
-            Self::Kernels(host) => Self::Kernels(Host { precision: Precision::Float32, ..host.clone() }),
-            Self::Composed(device) => Self::Composed(device.clone()),
-        }
-    }
+    /// A causal transposed convolution with kernel `2 stride`:
+    /// `y[t stride + j] = activation(bias + W[j] x[t] + W[stride + j] x[t - 1] + residual[t stride + j])`.
+    ///
+    /// `weight` is `(c_in, c_out / groups, 2 stride)`, row-major, as PyTorch has it. The operation takes
+    /// `(rows, steps, c_in)` to `(rows, steps * stride, c_out)`.
+    fn conv_transpose(
+        &self,
+        memory: &mut StateLayout,
+        shape: ConvTransposeShape,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Box<dyn Operation>>;
 
-    pub(crate) fn device(&self) -> &Device {
-        match self {
-            Self::Kernels(_) => &Device::Cpu,
-            Self::Composed(device) => device,
-        }
-    }
+    /// A dense layer: `activation(x W^T + bias + residual)`.
+    ///
+    /// `weight` is `(c_out, c_in)`, row-major, as PyTorch has it. The operation takes `(rows, steps, c_in)` to
+    /// `(rows, steps, c_out)`.
+    fn linear(&self, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Result<Box<dyn Operation>>;
 
-    /// The instruction set of the kernels, or the device's kind.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Kernels(host) => host.level.name(),
-            Self::Composed(Device::Cpu) => "candle-cpu",
-            Self::Composed(Device::Cuda(_)) => "candle-cuda",
-            Self::Composed(Device::Metal(_)) => "candle-metal",
-        }
-    }
+    /// Normalisation over the channels: `(x - mean) / sqrt(variance + epsilon) * weight + bias`. It takes no residual.
+    fn layer_norm(&self, weight: &[f32], bias: &[f32], epsilon: f64) -> Result<Box<dyn Operation>>;
 
-    pub(crate) fn tensor(&self, data: &[f32], shape: &[usize]) -> Result<Tensor> {
+    /// An activation that is not the end of another operation. It takes no residual.
+    fn activation(&self, activation: Activation) -> Result<Box<dyn Operation>>;
+
+    /// The angles of the attention layers of `shape`, which share them.
+    fn rotary(&self, shape: AttentionShape, theta: f64) -> Result<Box<dyn Rotary>>;
+
+    /// Attention of each step to the `window` steps that end with it.
+    fn attention(&self, memory: &mut StateLayout, shape: AttentionShape) -> Result<Box<dyn Attention>>;
+
+    /// Codebooks in the order in which each quantizes what the ones before it left; each is `(entries, dim)`, row-major.
+    /// They are searched in float32 however weights are kept.
+    fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>>;
+
+    /// Frames that should go through the model together at most. They share a reading of the weights, which then costs
+    /// little beside the work itself; a call can be stopped between blocks.
+    #[allow(dead_code, reason = "asked by the stream driver to come; BLOCK_FRAMES until then")]
+    fn block_frames(&self) -> usize;
+
+    /// Frames in which a block should go through a layer with `rows_per_frame` rows and activations of at most
+    /// `floats_per_frame` floats; none where it should go through as a whole.
+    #[allow(dead_code, reason = "asked by the chains of layers to come; PIECE_STEPS until then")]
+    fn piece_frames(&self, rows_per_frame: usize, floats_per_frame: usize) -> Option<usize>;
+
+    /// A tensor where the operations take it.
+    fn tensor(&self, data: &[f32], shape: &[usize]) -> Result<Tensor> {
         Ok(Tensor::from_slice(data, shape, self.device())?)
     }
 }
 
-impl Host {
-    /// The precision of weights that are read for few rows (`slow`), or for many.
-    fn precision_if(&self, slow: bool) -> Precision {
-        if slow { self.precision } else { Precision::Float32 }
+/// A layer's computation, with its weights.
+pub(crate) trait Operation: Send + Sync {
+    /// The next block; a residual has the output's shape, and is added before the activation.
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal>;
+
+    /// Bytes that the weights take in memory.
+    fn bytes(&self) -> usize;
+}
+
+/// Attention over a bounded window, which is kept between blocks.
+///
+/// Each backend keeps a session's window in its own form. What all agree on, and what is saved, is the canonical form: the
+/// turned keys and the values of the last `window - 1` steps in the order of time, `(window - 1, 2 kv_heads * head_dim)`,
+/// zero where the session had not begun.
+pub(crate) trait Attention: Send + Sync {
+    /// `qkv` `(rows, steps, (heads + 2 kv_heads) * head_dim)` to `(rows, steps, heads * head_dim)`.
+    fn forward(&self, qkv: &Tensor, angles: &Angles, block: &Block<'_>) -> Result<Signal>;
+
+    /// Where the sessions' windows are kept.
+    #[allow(dead_code, reason = "for saving streams in the canonical form")]
+    fn slot(&self) -> Slot;
+
+    /// The canonical form of a session's part of the slot after `seen` steps.
+    #[allow(dead_code, reason = "for saving streams in the canonical form")]
+    fn to_canonical(&self, kept: &[f32], seen: u64) -> Result<Vec<f32>>;
+
+    /// A session's part of the slot after `seen` steps, from its canonical form.
+    #[allow(dead_code, reason = "for loading streams from the canonical form")]
+    fn of_canonical(&self, window: &[f32], seen: u64) -> Result<Vec<f32>>;
+}
+
+/// The codebooks of a residual vector quantizer.
+pub(crate) trait Codebooks: Send + Sync {
+    /// Codes `(vectors, count)` of the first `count` codebooks for `x` `(vectors, dim)`: of entries equally near the first.
+    fn search(&self, x: &Tensor, count: usize) -> Result<Vec<u32>>;
+
+    /// The sum `(1, vectors, dim)` of the entries that `codes` `(vectors, count)` name, in the codebooks' order.
+    ///
+    /// There is at least one, and each is less than the number of entries: the caller has checked.
+    fn sum(&self, codes: &[u32], count: usize) -> Result<Signal>;
+
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Bytes that they take in memory.
+    fn bytes(&self) -> usize;
+}
+
+/// What operations say that end with no sum to add a residual to.
+fn without_residual(residual: Option<&Tensor>, operation: &str) -> Result<()> {
+    match residual {
+        None => Ok(()),
+        Some(residual) => {
+            let message = format!("expected no residual for {operation}, got one of shape {:?}", residual.dims());
+            Err(candle_core::Error::Msg(message).into())
+        }
     }
 }

@@ -10,10 +10,15 @@ mod codebooks;
 mod conv;
 mod conv_transpose;
 mod dense;
+mod policy;
+
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use mimi_kernels::Precision;
 
+use super::candle::Composed;
+use super::cpu::Kernels;
 use super::{Backend, Signal};
 use crate::Result;
 use crate::state::{Block, State, StateLayout};
@@ -52,17 +57,21 @@ struct Made<T> {
     state: State,
 }
 
+fn composed() -> Composed {
+    Composed::on("cpu-candle").unwrap().unwrap()
+}
+
 /// The composition, then the kernels on one thread and on two.
-fn backends() -> [(&'static str, Backend); 3] {
-    let kernels = |threads| Backend::kernels(threads, Precision::Float32);
-    [("composed", Backend::Composed(Device::Cpu)), ("one thread", kernels(1)), ("two threads", kernels(2))]
+fn backends() -> [(&'static str, Arc<dyn Backend>); 3] {
+    let kernels = |threads| Arc::new(Kernels::new(threads, Precision::Float32));
+    [("composed", Arc::new(composed())), ("one thread", kernels(1)), ("two threads", kernels(2))]
 }
 
 /// An operation made for each backend.
-fn made<T>(sessions: usize, make: impl Fn(&Backend, &mut StateLayout) -> Result<T>) -> [Made<T>; 3] {
+fn made<T>(sessions: usize, make: impl Fn(&dyn Backend, &mut StateLayout) -> Result<T>) -> [Made<T>; 3] {
     backends().map(|(name, backend)| {
         let mut layout = StateLayout::default();
-        let operation = make(&backend, &mut layout).unwrap();
+        let operation = make(&*backend, &mut layout).unwrap();
         Made { name, operation, state: State::new(&layout, sessions, &Device::Cpu).unwrap() }
     })
 }

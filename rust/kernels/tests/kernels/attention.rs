@@ -6,14 +6,14 @@ use crate::random::Random;
 use crate::{ROUNDING, bits};
 
 /// Queries, keys and values of a number of steps, and the angles they are turned by.
-struct Steps {
-    shape: Attention,
-    rotary: Vec<f32>,
-    qkv: Vec<f32>,
+pub(crate) struct Steps {
+    pub(crate) shape: Attention,
+    pub(crate) rotary: Vec<f32>,
+    pub(crate) qkv: Vec<f32>,
 }
 
 impl Steps {
-    fn new(seed: u64, shape: Attention, steps: usize) -> Self {
+    pub(crate) fn new(seed: u64, shape: Attention, steps: usize) -> Self {
         let random = &mut Random::new(seed);
         let mut rotary = Vec::new();
         for _ in 0..steps {
@@ -25,12 +25,12 @@ impl Steps {
         Self { shape, rotary, qkv }
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.rotary.len() / self.shape.head_dim
     }
 
     /// What a step's head `at` holds, the query heads counted first, then keys, then values; turned if asked for.
-    fn head(&self, step: usize, at: usize, turned: bool) -> Vec<f64> {
+    pub(crate) fn head(&self, step: usize, at: usize, turned: bool) -> Vec<f64> {
         let Attention { heads, kv_heads, head_dim, .. } = self.shape;
         let x: Vec<f64> = self.qkv[(step * (heads + 2 * kv_heads) + at) * head_dim..][..head_dim]
             .iter()
@@ -72,13 +72,13 @@ impl Steps {
     }
 
     /// The kernel over all steps, cut into calls of `cuts` steps in turn, after `before` steps and with that cache.
-    fn attend(&self, level: Level, cuts: &[usize], before: u64, cache: &mut [f32]) -> Vec<f32> {
+    pub(crate) fn attend(&self, level: Level, cuts: &[usize], before: u64, cache: &mut [f32]) -> Vec<f32> {
         self.attend_on(&Threads::new(1), level, cuts, before, cache)
     }
 
     fn attend_on(&self, threads: &Threads, level: Level, cuts: &[usize], before: u64, cache: &mut [f32]) -> Vec<f32> {
-        let Attention { heads, head_dim, .. } = self.shape;
-        let (width, out_width) = (self.qkv.len() / self.count(), heads * head_dim);
+        let Attention { heads, kv_heads, head_dim, .. } = self.shape;
+        let (width, out_width) = ((heads + 2 * kv_heads) * head_dim, heads * head_dim);
         let mut out = vec![f32::NAN; self.count() * out_width];
         let (mut from, mut cuts) = (0, cuts.iter().cycle());
         while from < self.count() {
@@ -95,14 +95,14 @@ impl Steps {
         out
     }
 
-    fn empty_cache(&self) -> Vec<f32> {
+    pub(crate) fn empty_cache(&self) -> Vec<f32> {
         vec![0.0; cache_len(&self.shape)]
     }
 }
 
 /// Head counts (grouped queries among them), sizes that are and are not whole vectors, windows on both sides of the
 /// kernel's own block.
-fn shapes() -> impl Iterator<Item = Attention> {
+pub(crate) fn shapes() -> impl Iterator<Item = Attention> {
     let heads = [(1, 1), (2, 2), (4, 2), (3, 1)];
     let shapes = [2, 6, 20, 64].into_iter().flat_map(|dim| [1, 2, 5, 16, 17, 40].map(|window| (dim, window)));
     shapes.enumerate().map(move |(i, (head_dim, window))| {

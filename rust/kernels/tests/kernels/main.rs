@@ -2,6 +2,7 @@
 //! loops that define it.
 
 mod attention;
+mod canonical;
 mod code_search;
 mod precision;
 mod product;

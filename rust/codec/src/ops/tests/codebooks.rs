@@ -1,7 +1,6 @@
 //! Residual vector quantization.
 
 use super::*;
-use crate::ops::Codebooks;
 
 /// For each vector the codes, by the definition in float64, and the least of the margins between the nearest entry and
 /// the next.
@@ -32,7 +31,7 @@ fn search_of_every_shape() {
     let random = &mut Random::new(81);
     for (dim, entries, count) in [(1, 2, 1), (3, 8, 3), (10, 33, 5), (64, 256, 4), (100, 1024, 2)] {
         let books: Vec<Vec<f32>> = (0..count).map(|_| random.floats(entries * dim)).collect();
-        let made = made(1, |backend, _| Codebooks::new(backend, dim, books.iter().map(|book| Ok(book.clone()))));
+        let made = made(1, |backend, _| backend.codebooks(dim, &mut books.iter().map(|book| Ok(book.clone()))));
         for vectors in [1, 2, 17, 30] {
             let x = random.floats(vectors * dim);
             let expected = definition(&books, dim, &x);
@@ -56,7 +55,7 @@ fn search_of_every_shape() {
 fn ties_go_to_the_first() {
     // Each entry twice, and vectors half-way between two entries.
     let book: Vec<f32> = [0.0, 1.0, 0.0, 1.0, 2.0, 2.0].into();
-    let made = made(1, |backend, _| Codebooks::new(backend, 1, [Ok(book.clone())].into_iter()));
+    let made = made(1, |backend, _| backend.codebooks(1, &mut [Ok(book.clone())].into_iter()));
     for made in &made {
         let codes = made.operation.search(&tensor(&[0.0, 0.5, 1.0, 1.5, 2.0, -1.0], (6, 1)), 1).unwrap();
         assert_eq!(codes, [0, 0, 1, 1, 4, 0], "{}", made.name);
@@ -69,10 +68,10 @@ fn sums() {
     let (dim, entries, count) = (7, 16, 4);
     let books: Vec<Vec<f32>> = (0..count).map(|_| random.floats(entries * dim)).collect();
     for (name, backend) in backends() {
-        let codebooks = Codebooks::new(&backend, dim, books.iter().map(|book| Ok(book.clone()))).unwrap();
+        let codebooks = backend.codebooks(dim, &mut books.iter().map(|book| Ok(book.clone()))).unwrap();
         for (vectors, used) in [(1, 1), (5, 2), (9, 4)] {
             let codes: Vec<u32> = (0..vectors * used).map(|_| random.below(entries as u64) as u32).collect();
-            let sum = codebooks.sum(&codes, used, &backend).unwrap();
+            let sum = codebooks.sum(&codes, used).unwrap();
             assert_eq!(sum.dims(), [1, vectors, dim]);
             // The first entry first, each rounding the same.
             let add = |codes: &[u32], i: usize| -> f32 {

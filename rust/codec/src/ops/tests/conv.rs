@@ -1,10 +1,10 @@
 //! Causal convolution.
 
 use super::*;
-use crate::ops::{Activation, Conv, ConvShape, Edge};
+use crate::ops::{Activation, ConvShape, Edge};
 
 fn shape((c_in, c_out): (usize, usize), (kernel, stride, dilation): (usize, usize, usize), edge: Edge) -> ConvShape {
-    ConvShape { c_in, c_out, kernel, stride, dilation, edge, slow: false, activation: None }
+    ConvShape { c_in, c_out, kernel, stride, dilation, edge, rows_per_frame: 16, activation: None }
 }
 
 /// What a convolution gives for a whole clip `(steps, c_in)`, by its definition.
@@ -67,8 +67,7 @@ fn blocks_of_all_sessions_are_the_whole_clip() {
             let random = &mut Random::new(seed as u64);
             let weight = random.eighths(shape.c_out * shape.c_in * shape.kernel);
             let bias = (seed % 3 > 0).then(|| random.eighths(shape.c_out));
-            let mut made =
-                made(SESSIONS, |backend, layout| Conv::new(backend, layout, shape, &weight, bias.as_deref()));
+            let mut made = made(SESSIONS, |backend, layout| backend.conv(layout, shape, &weight, bias.as_deref()));
             let mut clips: [Vec<f32>; SESSIONS] = Default::default();
             let mut given: [Vec<f32>; SESSIONS] = Default::default();
             for cut in &CUTS {
@@ -97,7 +96,7 @@ fn a_session_that_is_reset_begins_anew() {
         let shape = shape((3, 4), (6, 2, 1), edge);
         let random = &mut Random::new(41);
         let (weight, bias) = (random.eighths(3 * 4 * 6), random.eighths(4));
-        let mut made = made(2, |backend, layout| Conv::new(backend, layout, shape, &weight, Some(&bias)));
+        let mut made = made(2, |backend, layout| backend.conv(layout, shape, &weight, Some(&bias)));
         let both = Cut { rows: &[0, 1], strides: 4, end: false };
         let (first, second) = (random.eighths(2 * 8 * 3), random.eighths(2 * 8 * 3));
         for made in &mut made {
@@ -121,7 +120,7 @@ fn residual_and_activation() {
             let shape = ConvShape { activation: Some(activation), ..shape((c_in, c_out), (kernel, 1, 1), Edge::Zero) };
             let random = &mut Random::new(42);
             let (weight, bias) = (random.eighths(c_out * c_in * kernel), random.eighths(c_out));
-            let mut made = made(SESSIONS, |backend, layout| Conv::new(backend, layout, shape, &weight, Some(&bias)));
+            let mut made = made(SESSIONS, |backend, layout| backend.conv(layout, shape, &weight, Some(&bias)));
             for (i, cut) in CUTS.iter().enumerate() {
                 let x =
                     tensor(&random.eighths(cut.rows.len() * cut.strides * c_in), (cut.rows.len(), cut.strides, c_in));

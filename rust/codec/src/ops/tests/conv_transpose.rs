@@ -1,10 +1,10 @@
 //! Causal transposed convolution.
 
 use super::*;
-use crate::ops::{Activation, ConvTranspose, ConvTransposeShape};
+use crate::ops::{Activation, ConvTransposeShape};
 
 fn shape(c_in: usize, c_out: usize, stride: usize, groups: usize) -> ConvTransposeShape {
-    ConvTransposeShape { c_in, c_out, stride, groups, slow: false, activation: None }
+    ConvTransposeShape { c_in, c_out, stride, groups, rows_per_frame: 16, activation: None }
 }
 
 /// What a transposed convolution gives for a whole clip `(steps, c_in)`, by its definition: each input adds its kernel
@@ -50,14 +50,15 @@ fn blocks_of_all_sessions_are_the_whole_clip() {
         let weight = random.eighths(c_in * c_out / groups * 2 * stride);
         let bias = with_bias.then(|| random.eighths(c_out));
         let mut made =
-            made(SESSIONS, |backend, layout| ConvTranspose::new(backend, layout, shape, &weight, bias.as_deref()));
+            made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, &weight, bias.as_deref()));
         let mut clips: [Vec<f32>; SESSIONS] = Default::default();
         let mut given: [Vec<f32>; SESSIONS] = Default::default();
         for cut in &CUTS {
             let (rows, steps) = (cut.rows.len(), cut.strides);
             let x = random.eighths(rows * steps * c_in);
             let x_tensor = tensor(&x, (rows, steps, c_in));
-            let outs = made.each_mut().map(|made| made.run(steps, cut, |conv, block| conv.forward(&x_tensor, block)));
+            let outs =
+                made.each_mut().map(|made| made.run(steps, cut, |conv, block| conv.forward(&x_tensor, None, block)));
             assert_eq!(outs[0].dims(), [rows, steps * stride, c_out]);
             let out = agree(&outs, |_| 0.0, &format!("{shape:?}"));
             for (i, &row) in cut.rows.iter().enumerate() {
@@ -77,13 +78,42 @@ fn activation_at_the_end() {
         let shape = ConvTransposeShape { activation: Some(Activation::Elu), ..shape(c_in, c_out, 2, groups) };
         let random = &mut Random::new(51);
         let (weight, bias) = (random.eighths(c_in * c_out / groups * 4), random.eighths(c_out));
-        let mut made =
-            made(SESSIONS, |backend, layout| ConvTranspose::new(backend, layout, shape, &weight, Some(&bias)));
+        let mut made = made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, &weight, Some(&bias)));
         for cut in &CUTS {
             let (rows, steps) = (cut.rows.len(), cut.strides);
             let x = tensor(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
-            let outs = made.each_mut().map(|made| made.run(steps, cut, |conv, block| conv.forward(&x, block)));
+            let outs = made.each_mut().map(|made| made.run(steps, cut, |conv, block| conv.forward(&x, None, block)));
             agree(&outs, dense::activation_error, &format!("{shape:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_residual_is_added() {
+    for (c_in, c_out, groups) in [(4, 3, 1), (4, 4, 4)] {
+        let shape = shape(c_in, c_out, 2, groups);
+        let random = &mut Random::new(52);
+        let weight = random.eighths(c_in * c_out / groups * 4);
+        let mut made = made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, &weight, None));
+        for cut in &CUTS {
+            let (rows, steps) = (cut.rows.len(), cut.strides);
+            let x = tensor(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
+            let residual = random.eighths(rows * steps * 2 * c_out);
+            let zeros = tensor(&vec![0.0; rows * steps * c_in], (rows, steps, c_in));
+            let residual_tensor = tensor(&residual, (rows, steps * 2, c_out));
+            // What the zeros leave is the residual and the tail of the input before them.
+            let outs = made
+                .each_mut()
+                .map(|made| made.run(steps, cut, |conv, block| conv.forward(&x, Some(&residual_tensor), block)));
+            let with = agree(&outs, |_| 0.0, &format!("{shape:?}"));
+            made.iter_mut().for_each(|made| {
+                made.run(1, cut, |conv, block| conv.forward(&zeros, None, block));
+            });
+            let outs = made
+                .each_mut()
+                .map(|made| made.run(steps, cut, |conv, block| conv.forward(&zeros, Some(&residual_tensor), block)));
+            assert_eq!(agree(&outs, |_| 0.0, "zeros"), residual, "{shape:?}");
+            assert_ne!(with, residual);
         }
     }
 }

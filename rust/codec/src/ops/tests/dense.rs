@@ -1,7 +1,11 @@
 //! Dense layers, layer norm and ELU: what has no memory.
 
 use super::*;
-use crate::ops::{Activation, LayerNorm, Linear, elu};
+use crate::ops::{Activation, ConvShape, ConvTransposeShape, Edge, LinearShape};
+
+fn linear(c_in: usize, c_out: usize, activation: Option<Activation>) -> LinearShape {
+    LinearShape { c_in, c_out, activation, exact: false }
+}
 
 /// candle takes `e^x - 1` and `1 + tanh` from rounded parts of size 1, and multiplies by `x` at most: a few roundings
 /// of that size. What they are the functions of is exact here.
@@ -19,10 +23,57 @@ fn linear_of_every_shape() {
             let x = tensor(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
             let residual = tensor(&random.eighths(rows * steps * c_out), (rows, steps, c_out));
             for (bias, residual) in [(None, None), (Some(bias.as_slice()), None), (None, Some(&residual))] {
-                let made = made(1, |backend, _| Linear::new(backend, (c_in, c_out), &weight, bias, None));
-                let outs = made.map(|made| made.operation.forward(&x, residual).unwrap());
+                let made = made(1, |backend, _| backend.linear(linear(c_in, c_out, None), &weight, bias));
+                let outs = made.map(|made| made.operation.forward(&x, residual, &Block::without_state()).unwrap());
                 agree(&outs, |_| 0.0, &format!("{rows} x {steps} x {c_in} to {c_out}"));
             }
+        }
+    }
+}
+
+#[test]
+fn operations_take_signals_of_any_layout() {
+    let random = &mut Random::new(65);
+    let (c_in, c_out, steps) = (6, 10, 4);
+    let (weight, taps) = (random.eighths(c_in * c_out * 4), random.eighths(c_in * 4));
+    let (scale, shift) = (random.floats(c_in), random.floats(c_in));
+    let conv = ConvShape {
+        c_in,
+        c_out,
+        kernel: 4,
+        stride: 2,
+        dilation: 1,
+        edge: Edge::Replicate,
+        rows_per_frame: 16,
+        activation: None,
+    };
+    let up = ConvTransposeShape { c_in, c_out, stride: 2, groups: 1, rows_per_frame: 16, activation: None };
+    let depthwise = ConvTransposeShape { c_out: c_in, groups: c_in, ..up };
+    let whole = tensor(&random.eighths(SESSIONS * 9 * 8), (SESSIONS, 9, 8));
+    let narrowed = whole.narrow(2, 1, c_in).unwrap().narrow(1, 3, steps).unwrap();
+    let turned = tensor(&random.eighths(SESSIONS * steps * c_in), (SESSIONS, c_in, steps)).transpose(1, 2).unwrap();
+    let cut = Cut { rows: &[2, 0, 1], strides: 2, end: false };
+    for x in [narrowed, turned] {
+        assert!(!x.is_contiguous());
+        let made = made(SESSIONS, |backend, memory| {
+            Ok([
+                backend.conv(memory, conv, &weight, None)?,
+                backend.conv_transpose(memory, up, &weight, None)?,
+                backend.conv_transpose(memory, depthwise, &taps, None)?,
+                backend.linear(linear(c_in, c_out, None), &weight[..c_in * c_out], None)?,
+                backend.layer_norm(&scale, &shift, 1e-5)?,
+            ])
+        });
+        let outs = made.map(|mut made| {
+            // The second block sees what the first has left.
+            made.run(steps, &cut, |operations, block| operations[0].forward(&x, None, block));
+            (0..5).map(|i| made.run(steps, &cut, |operations, block| operations[i].forward(&x, None, block))).collect()
+        });
+        let [composed, one, two]: [Vec<Signal>; 3] = outs;
+        for (i, ((composed, one), two)) in composed.into_iter().zip(one).zip(two).enumerate() {
+            // All but the norm only multiply and add.
+            let allowed = if i == 4 { 4.0 * (c_in + 10) as f32 * ROUNDING } else { 0.0 };
+            agree(&[composed, one, two], |_| allowed, &format!("operation {i}, strides {:?}", x.stride()));
         }
     }
 }
@@ -35,8 +86,8 @@ fn linear_with_an_activation() {
     let residual = tensor(&random.eighths(2 * 10 * 35), (2, 10, 35));
     for activation in [Activation::Elu, Activation::GeluErf, Activation::GeluTanh] {
         for residual in [None, Some(&residual)] {
-            let made = made(1, |backend, _| Linear::new(backend, (6, 35), &weight, Some(&bias), Some(activation)));
-            let outs = made.map(|made| made.operation.forward(&x, residual).unwrap());
+            let made = made(1, |backend, _| backend.linear(linear(6, 35, Some(activation)), &weight, Some(&bias)));
+            let outs = made.map(|made| made.operation.forward(&x, residual, &Block::without_state()).unwrap());
             agree(&outs, activation_error, &format!("{activation:?}"));
         }
     }
@@ -49,8 +100,8 @@ fn layer_norm() {
         let (weight, bias) = (random.floats(channels), random.floats(channels));
         for (rows, steps) in [(1, 1), (3, 4)] {
             let x = tensor(&random.floats(rows * steps * channels), (rows, steps, channels));
-            let made = made(1, |backend, _| LayerNorm::new(backend, weight.clone(), bias.clone(), 1e-5));
-            let outs = made.map(|made| made.operation.forward(&x).unwrap());
+            let made = made(1, |backend, _| backend.layer_norm(&weight, &bias, 1e-5));
+            let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
             // Sums of `channels` terms on both sides, over a deviation that two near values of two can make small.
             let allowed = if channels == 2 { 1e-4 } else { 4.0 * (channels + 10) as f32 * ROUNDING };
             agree(&outs, |_| allowed, &format!("{rows} x {steps} x {channels}"));
@@ -59,12 +110,15 @@ fn layer_norm() {
 }
 
 #[test]
-fn elu_of_any_layout() {
+fn activations_of_any_layout() {
     let random = &mut Random::new(64);
     let x = tensor(&random.floats(3 * 5 * 7), (3, 5, 7)).affine(9.0, 0.0).unwrap();
-    for x in [x.clone(), x.transpose(0, 2).unwrap(), x.narrow(1, 2, 2).unwrap(), x.narrow(0, 1, 0).unwrap()] {
-        let outs = made(1, |backend, _| Ok(backend.clone())).map(|made| elu(&made.operation, &x).unwrap());
-        assert_eq!(outs[1].dims(), x.dims());
-        agree(&outs, activation_error, &format!("{:?}", x.dims()));
+    for activation in [Activation::Elu, Activation::GeluErf, Activation::GeluTanh] {
+        for x in [x.clone(), x.transpose(0, 2).unwrap(), x.narrow(1, 2, 2).unwrap(), x.narrow(0, 1, 0).unwrap()] {
+            let made = made(1, |backend, _| backend.activation(activation));
+            let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
+            assert_eq!(outs[1].dims(), x.dims());
+            agree(&outs, activation_error, &format!("{activation:?} of {:?}", x.dims()));
+        }
     }
 }

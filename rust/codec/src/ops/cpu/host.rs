@@ -58,8 +58,3 @@ pub(crate) fn with_optional_floats<T>(
         None => read(None),
     }
 }
-
-/// Bytes of the tensors that are there.
-pub(crate) fn bytes<'a>(tensors: impl IntoIterator<Item = Option<&'a Tensor>>) -> usize {
-    tensors.into_iter().flatten().map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum()
-}

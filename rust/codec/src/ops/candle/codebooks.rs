@@ -1,0 +1,104 @@
+//! The codebooks of a residual vector quantizer.
+
+use candle_core::{D, Device, Tensor};
+
+use super::{Composed, bytes};
+use crate::ops::{Backend, Codebooks, Signal};
+use crate::{Error, Result};
+
+pub(super) struct Books {
+    books: Vec<Book>,
+    device: Device,
+}
+
+/// A codebook, and what of the distances `|x - e|² = |x|² - 2 x e + |e|²` does not depend on what is searched for.
+struct Book {
+    /// `(entries, dim)`.
+    entries: Tensor,
+    /// `-2 e`, `(dim, entries)`.
+    factors: Tensor,
+    /// `|e|²`, `(entries,)`.
+    squares: Tensor,
+    /// The code of each entry, `(1, entries)`.
+    codes: Tensor,
+    /// The last code, as often.
+    last: Tensor,
+}
+
+impl Books {
+    pub(super) fn new(
+        backend: &Composed,
+        dim: usize,
+        books: &mut dyn Iterator<Item = Result<Vec<f32>>>,
+    ) -> Result<Self> {
+        let books = books.map(|book| Book::new(backend, dim, &book?)).collect::<Result<_>>()?;
+        Ok(Self { books, device: backend.device().clone() })
+    }
+}
+
+impl Book {
+    fn new(backend: &Composed, dim: usize, book: &[f32]) -> Result<Self> {
+        let count = book.len() / dim;
+        let entries = backend.tensor(book, &[count, dim])?;
+        let codes = Tensor::arange(0, count as u32, backend.device())?.reshape((1, count))?;
+        Ok(Self {
+            factors: (entries.t()?.contiguous()? * -2.0)?,
+            squares: entries.sqr()?.sum(D::Minus1)?,
+            last: codes.narrow(1, count - 1, 1)?.repeat((1, count))?,
+            codes,
+            entries,
+        })
+    }
+
+    /// The nearest entry to each row of `x` `(vectors, dim)`, the first of those equally near.
+    ///
+    /// candle's `argmin` gives any of them on CUDA, so the least distance is found first, then the least code that has it.
+    fn nearest(&self, x: &Tensor) -> Result<Tensor> {
+        let own = x.sqr()?.sum_keepdim(D::Minus1)?;
+        let squared = x.matmul(&self.factors)?.broadcast_add(&self.squares)?.broadcast_add(&own)?;
+        // Roots round distances together that are not equal: a tie is what PyTorch's `cdist` has as one.
+        let distances = squared.relu()?.sqrt()?;
+        let least = distances.broadcast_eq(&distances.min_keepdim(D::Minus1)?)?;
+        let (codes, last) = (self.codes.broadcast_as(least.shape())?, self.last.broadcast_as(least.shape())?);
+        Ok(least.where_cond(&codes, &last)?.min(D::Minus1)?)
+    }
+}
+
+impl Codebooks for Books {
+    fn search(&self, x: &Tensor, count: usize) -> Result<Vec<u32>> {
+        let mut residual = x.contiguous()?;
+        let mut codes = Vec::with_capacity(count);
+        for book in &self.books[..count] {
+            let nearest = book.nearest(&residual)?;
+            residual = (residual - book.entries.index_select(&nearest, 0)?)?;
+            codes.push(nearest);
+        }
+        if codes.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(Tensor::stack(&codes, 1)?.flatten_all()?.to_vec1()?)
+    }
+
+    fn sum(&self, codes: &[u32], count: usize) -> Result<Signal> {
+        let codes = Tensor::from_slice(codes, (codes.len() / count, count), &self.device)?.t()?.contiguous()?;
+        let mut sum: Option<Tensor> = None;
+        for (k, book) in self.books[..count].iter().enumerate() {
+            let entries = book.entries.index_select(&codes.get(k)?, 0)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + entries)?,
+                None => entries,
+            });
+        }
+        let sum = sum.ok_or_else(|| Error::Codes("expected at least one codebook, got none".into()))?;
+        Ok(sum.unsqueeze(0)?.into())
+    }
+
+    fn len(&self) -> usize {
+        self.books.len()
+    }
+
+    fn bytes(&self) -> usize {
+        let of = |book: &Book| bytes([&book.entries, &book.factors, &book.squares, &book.codes, &book.last].map(Some));
+        self.books.iter().map(of).sum()
+    }
+}

@@ -1,0 +1,72 @@
+//! Dense layers, layer norm and activations: what has no memory.
+
+use candle_core::{D, Tensor};
+
+use super::{Composed, activate, bytes, finish, product};
+use crate::Result;
+use crate::ops::{Activation, Backend, LinearShape, Operation, Signal, without_residual};
+use crate::state::Block;
+
+pub(super) struct Linear {
+    /// `(c_in, c_out)`.
+    weight: Tensor,
+    bias: Option<Tensor>,
+    activation: Option<Activation>,
+}
+
+impl Linear {
+    pub(super) fn new(backend: &Composed, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Result<Self> {
+        let weight = backend.tensor(weight, &[shape.c_out, shape.c_in])?.t()?.contiguous()?;
+        Ok(Self { weight, bias: backend.optional(bias)?, activation: shape.activation })
+    }
+}
+
+impl Operation for Linear {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        finish(product(x, &self.weight)?, self.bias.as_ref(), residual, self.activation)
+    }
+
+    fn bytes(&self) -> usize {
+        bytes([Some(&self.weight), self.bias.as_ref()])
+    }
+}
+
+pub(super) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    pub(super) fn new(backend: &Composed, weight: &[f32], bias: &[f32], epsilon: f64) -> Result<Self> {
+        let vector = |values: &[f32]| backend.tensor(values, &[values.len()]);
+        Ok(Self { weight: vector(weight)?, bias: vector(bias)?, epsilon })
+    }
+}
+
+impl Operation for LayerNorm {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        without_residual(residual, "a layer norm")?;
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + self.epsilon)?.sqrt()?;
+        let normed = centred.broadcast_div(&deviation)?;
+        Ok(normed.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?.into())
+    }
+
+    fn bytes(&self) -> usize {
+        bytes([Some(&self.weight), Some(&self.bias)])
+    }
+}
+
+pub(super) struct Activate(pub(super) Activation);
+
+impl Operation for Activate {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        without_residual(residual, "an activation")?;
+        activate(x, self.0)
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,37 @@
+//! An activation alone.
+
+use candle_core::Tensor;
+use mimi_kernels as kernels;
+
+use super::{Kernels, host, kernels_activation};
+use crate::Result;
+use crate::ops::{Activation, Operation, Signal, without_residual};
+use crate::state::Block;
+
+pub(super) struct Activate {
+    activation: kernels::Activation,
+    kernels: Kernels,
+}
+
+impl Activate {
+    pub(super) fn new(kernels: &Kernels, activation: Activation) -> Self {
+        Self { activation: kernels_activation(activation), kernels: kernels.clone() }
+    }
+}
+
+impl Operation for Activate {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        without_residual(residual, "an activation")?;
+        let Kernels { level, threads, .. } = &self.kernels;
+        host::with_floats(x, |floats| {
+            self.kernels.write(x.shape(), |out| {
+                kernels::activate(*level, self.activation, floats, out, threads);
+                Ok(())
+            })
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,59 @@
+//! Attention with the window in the kernel's ring.
+
+use candle_core::Tensor;
+use mimi_kernels::{self as kernels, Steps, attend, cache_len};
+
+use super::{Kernels, host};
+use crate::Result;
+use crate::ops::{Angles, Attention, AttentionShape, Signal};
+use crate::state::{Block, Slot, StateLayout};
+
+pub(super) struct Ring {
+    shape: kernels::Attention,
+    cache: Slot,
+    kernels: Kernels,
+}
+
+impl Ring {
+    pub(super) fn new(kernels: &Kernels, memory: &mut StateLayout, shape: AttentionShape) -> Self {
+        let AttentionShape { heads, kv_heads, head_dim, window } = shape;
+        let shape = kernels::Attention { heads, kv_heads, head_dim, window };
+        Self { shape, cache: memory.slot(&[cache_len(&shape)]), kernels: kernels.clone() }
+    }
+}
+
+impl Attention for Ring {
+    fn forward(&self, qkv: &Tensor, angles: &Angles, block: &Block<'_>) -> Result<Signal> {
+        let (rows, steps, width) = qkv.dims3()?;
+        let (step_angles, out_width) = (steps * self.shape.head_dim, self.shape.heads * self.shape.head_dim);
+        let cache_len = cache_len(&self.shape);
+        let Kernels { level, threads, .. } = &self.kernels;
+        host::with_floats(qkv, |qkv| {
+            host::with_floats(&angles.table, |rotary| {
+                self.kernels.write((rows, steps, out_width), |out| {
+                    host::change(block.slot(self.cache), |cache| {
+                        let parts = qkv.chunks_exact(steps * width).zip(out.chunks_exact_mut(steps * out_width));
+                        for (i, (qkv, out)) in parts.enumerate() {
+                            let cache = &mut cache[block.rows[i] * cache_len..][..cache_len];
+                            let rotary = &rotary[i * step_angles..][..step_angles];
+                            let new = Steps { position: block.position(i), rotary, qkv };
+                            attend(*level, &self.shape, new, cache, out, threads);
+                        }
+                    })
+                })
+            })
+        })
+    }
+
+    fn slot(&self) -> Slot {
+        self.cache
+    }
+
+    fn to_canonical(&self, kept: &[f32], seen: u64) -> Result<Vec<f32>> {
+        Ok(kernels::window_of_cache(&self.shape, kept, seen))
+    }
+
+    fn of_canonical(&self, window: &[f32], seen: u64) -> Result<Vec<f32>> {
+        Ok(kernels::cache_of_window(&self.shape, window, seen))
+    }
+}

@@ -1,0 +1,97 @@
+//! Causal convolution as one product over the time-major input.
+
+use candle_core::Tensor;
+use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
+
+use super::{Kernels, host, kernels_activation};
+use crate::Result;
+use crate::ops::{ConvShape, Operation, Signal, edge};
+use crate::state::{Block, Slot, StateLayout};
+
+pub(super) struct Conv {
+    shape: ConvShape,
+    history: Slot,
+    /// `(kernel * c_in, c_out)`: the left matrix has the inputs in the order of time.
+    weight: PackedMatrix,
+    kernels: Kernels,
+}
+
+impl Conv {
+    pub(super) fn new(
+        kernels: &Kernels,
+        memory: &mut StateLayout,
+        shape: ConvShape,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Self {
+        let ConvShape { c_in, c_out, kernel, rows_per_frame, .. } = shape;
+        let inputs = (0..kernel).flat_map(|tap| (0..c_in).map(move |input| input * kernel + tap));
+        let outputs = (0..c_out).map(|output| output * c_in * kernel);
+        let matrix = Strided::new(weight, inputs, outputs);
+        Self {
+            shape,
+            history: memory.slot(&[shape.history(), c_in]),
+            weight: PackedMatrix::new(kernels.level, kernels.precision_for(rows_per_frame), &matrix, bias),
+            kernels: kernels.clone(),
+        }
+    }
+
+    /// One product for all rows. Outputs that see the history read it from a short copy, history and first inputs in
+    /// one piece; the others read `x` where it lies.
+    fn multiply(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal> {
+        let ConvShape { c_in, c_out, stride, dilation, .. } = self.shape;
+        let (rows, steps, _) = x.dims3()?;
+        let outputs = steps / stride;
+        let history = self.shape.history();
+        let from_history = outputs.min(history.div_ceil(stride));
+        // Inputs that the outputs at the edge see: at most `steps`, as each output takes `stride` new ones.
+        let first_inputs = (from_history * stride).min(steps);
+        let (edge_len, span) = ((history + first_inputs) * c_in, self.shape.reach() * c_in);
+        let runs = if dilation == 1 { (span, 0) } else { (c_in, dilation * c_in) };
+        let old = block.slot(self.history);
+        host::with_floats(x, |x| {
+            host::with_floats(old, |old| {
+                let mut edges = Vec::with_capacity(rows * edge_len);
+                for (&row, x) in block.rows.iter().zip(x.chunks_exact(steps * c_in)) {
+                    edges.extend_from_slice(&old[row * history * c_in..][..history * c_in]);
+                    edges.extend_from_slice(&x[..first_inputs * c_in]);
+                }
+                let mut left = Rows::new(span);
+                for (row, x) in x.chunks_exact(steps * c_in).enumerate() {
+                    left.push(&edges[row * edge_len..][..edge_len], stride * c_in, from_history);
+                    if outputs > from_history {
+                        left.push(
+                            &x[(from_history * stride - history) * c_in..],
+                            stride * c_in,
+                            outputs - from_history,
+                        );
+                    }
+                }
+                host::with_optional_floats(residual, |residual| {
+                    self.kernels.write((rows, outputs, c_out), |out| {
+                        let activation = self.shape.activation.map(kernels_activation);
+                        let epilogue = Epilogue { residual, activation };
+                        product(&left, runs, &self.weight, epilogue, out, &self.kernels.threads);
+                        Ok(())
+                    })
+                })
+            })
+        })
+    }
+}
+
+impl Operation for Conv {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal> {
+        edge::begin(&self.shape, self.history, x, block)?;
+        let x = &edge::fill_up(&self.shape, x, block)?;
+        let y = self.multiply(x, residual, block)?;
+        if self.shape.history() > 0 {
+            block.remember(self.history, x)?;
+        }
+        Ok(y)
+    }
+
+    fn bytes(&self) -> usize {
+        self.weight.bytes()
+    }
+}

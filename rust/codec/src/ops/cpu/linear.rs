@@ -1,0 +1,48 @@
+//! A dense layer over the last dimension.
+
+use candle_core::Tensor;
+use mimi_kernels::{Activation, Epilogue, PackedMatrix, Precision, Rows, Strided, product};
+
+use super::{Kernels, host, kernels_activation};
+use crate::Result;
+use crate::ops::{LinearShape, Operation, Signal};
+use crate::state::Block;
+
+pub(super) struct Linear {
+    weight: PackedMatrix,
+    activation: Option<Activation>,
+    kernels: Kernels,
+}
+
+impl Linear {
+    pub(super) fn new(kernels: &Kernels, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Self {
+        let precision = if shape.exact { Precision::Float32 } else { kernels.precision };
+        let matrix = Strided::transposed(weight, shape.c_in);
+        Self {
+            weight: PackedMatrix::new(kernels.level, precision, &matrix, bias),
+            activation: shape.activation.map(kernels_activation),
+            kernels: kernels.clone(),
+        }
+    }
+}
+
+impl Operation for Linear {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        let (rows, steps, _) = x.dims3()?;
+        let Self { weight, activation, kernels } = self;
+        host::with_floats(x, |x| {
+            host::with_optional_floats(residual, |residual| {
+                kernels.write((rows, steps, weight.columns()), |out| {
+                    let left = Rows::contiguous(x, weight.depth());
+                    let epilogue = Epilogue { residual, activation: *activation };
+                    product(&left, (weight.depth(), 0), weight, epilogue, out, &kernels.threads);
+                    Ok(())
+                })
+            })
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.weight.bytes()
+    }
+}

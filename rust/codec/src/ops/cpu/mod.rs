@@ -1,0 +1,152 @@
+//! The CPU kernels: weights packed at load, everything on slices.
+
+mod activation;
+mod attention;
+mod codebooks;
+mod conv;
+mod conv_transpose;
+mod host;
+mod linear;
+mod norm;
+mod spare;
+
+use std::sync::Arc;
+
+use candle_core::{Device, Shape, Tensor};
+use mimi_kernels::{self as kernels, Precision, Threads, simd::Level};
+
+use super::rotary::Frequencies;
+use super::{
+    Activation, Angles, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, LinearShape,
+    Operation, Rotary, Signal,
+};
+use crate::Result;
+use crate::state::{Block, StateLayout};
+use spare::Spare;
+
+/// The fastest kernels of this processor.
+#[derive(Clone)]
+pub(crate) struct Kernels {
+    level: Level,
+    threads: Arc<Threads>,
+    spare: Arc<Spare>,
+    /// How weights are stored that a stream reads for a few rows at a time: their size is what such a product costs.
+    precision: Precision,
+}
+
+/// Frames in a block. In a codec of 12.5 frames a second the large weights of a layer with 2 rows in a frame are then read
+/// once for 64.
+const BLOCK_FRAMES: usize = 32;
+
+/// Rows in a frame up to which a layer is bound by the reading of its weights when a stream goes frame by frame. With more
+/// it is bound by arithmetic, and its activations are large.
+const FEW_ROWS: usize = 8;
+
+/// Floats of a layer's activations that stay in the second-level cache while a piece goes through: a megabyte.
+const PIECE_FLOATS: usize = 1 << 18;
+
+impl Kernels {
+    /// Kernels on `threads` threads.
+    pub(crate) fn new(threads: usize, precision: Precision) -> Self {
+        Self { level: Level::detect(), threads: Arc::new(Threads::new(threads)), spare: Arc::default(), precision }
+    }
+
+    /// How the weights of a layer with so many rows in a frame are stored.
+    fn precision_for(&self, rows_per_frame: usize) -> Precision {
+        if rows_per_frame <= FEW_ROWS { self.precision } else { Precision::Float32 }
+    }
+
+    /// A signal of `shape`, written by `write`, which finds other signals' values in it.
+    fn write(&self, shape: impl Into<Shape>, write: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Signal> {
+        let shape = shape.into();
+        let len = shape.elem_count();
+        let mut data = self.spare.take(len);
+        write(&mut data[..len])?;
+        // The tensor of the whole memory, and the signal at its front.
+        let whole = (data.len(),);
+        let tensor = Tensor::from_vec(data, whole, &Device::Cpu)?.narrow(0, 0, len)?.reshape(shape)?;
+        Ok(Signal::of(tensor, Arc::<Spare>::clone(&self.spare)))
+    }
+}
+
+impl Backend for Kernels {
+    fn name(&self) -> &'static str {
+        self.level.name()
+    }
+
+    fn device(&self) -> &Device {
+        &Device::Cpu
+    }
+
+    fn conv(
+        &self,
+        memory: &mut StateLayout,
+        shape: ConvShape,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(conv::Conv::new(self, memory, shape, weight, bias)))
+    }
+
+    fn conv_transpose(
+        &self,
+        memory: &mut StateLayout,
+        shape: ConvTransposeShape,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Box<dyn Operation>> {
+        Ok(if shape.depthwise() && bias.is_none() && shape.activation.is_none() {
+            Box::new(conv_transpose::Depthwise::new(self, memory, shape, weight))
+        } else {
+            Box::new(conv_transpose::Dense::new(self, memory, shape, weight, bias))
+        })
+    }
+
+    fn linear(&self, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(linear::Linear::new(self, shape, weight, bias)))
+    }
+
+    fn layer_norm(&self, weight: &[f32], bias: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(norm::LayerNorm::new(self, weight, bias, epsilon)))
+    }
+
+    fn activation(&self, activation: Activation) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(activation::Activate::new(self, activation)))
+    }
+
+    fn rotary(&self, shape: AttentionShape, theta: f64) -> Result<Box<dyn Rotary>> {
+        Ok(Box::new(Frequencies::new(shape.head_dim, theta)))
+    }
+
+    fn attention(&self, memory: &mut StateLayout, shape: AttentionShape) -> Result<Box<dyn Attention>> {
+        Ok(Box::new(attention::Ring::new(self, memory, shape)))
+    }
+
+    fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>> {
+        Ok(Box::new(codebooks::Books::new(self, dim, books)?))
+    }
+
+    fn block_frames(&self) -> usize {
+        BLOCK_FRAMES
+    }
+
+    fn piece_frames(&self, rows_per_frame: usize, floats_per_frame: usize) -> Option<usize> {
+        (rows_per_frame > FEW_ROWS).then(|| (PIECE_FLOATS / floats_per_frame.max(1)).max(1))
+    }
+}
+
+impl Rotary for Frequencies {
+    fn angles(&self, steps: usize, block: &Block<'_>) -> Result<Angles> {
+        let (table, shape) = self.table(steps, block);
+        Ok(Angles { table: Tensor::from_vec(table, &shape, &Device::Cpu)?, mask: None })
+    }
+}
+
+/// The kernels' word for an activation.
+fn kernels_activation(activation: Activation) -> kernels::Activation {
+    match activation {
+        Activation::Elu => kernels::Activation::Elu,
+        Activation::GeluErf => kernels::Activation::GeluErf,
+        Activation::GeluTanh => kernels::Activation::GeluTanh,
+    }
+}

@@ -1,0 +1,38 @@
+//! Layer normalisation over the channels.
+
+use candle_core::Tensor;
+use mimi_kernels::layer_norm;
+
+use super::{Kernels, host};
+use crate::Result;
+use crate::ops::{Operation, Signal, without_residual};
+use crate::state::Block;
+
+pub(super) struct LayerNorm {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    epsilon: f32,
+    kernels: Kernels,
+}
+
+impl LayerNorm {
+    pub(super) fn new(kernels: &Kernels, weight: &[f32], bias: &[f32], epsilon: f64) -> Self {
+        Self { weight: weight.to_vec(), bias: bias.to_vec(), epsilon: epsilon as f32, kernels: kernels.clone() }
+    }
+}
+
+impl Operation for LayerNorm {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        without_residual(residual, "a layer norm")?;
+        host::with_floats(x, |floats| {
+            self.kernels.write(x.shape(), |out| {
+                layer_norm(self.kernels.level, floats, &self.weight, &self.bias, self.epsilon, out);
+                Ok(())
+            })
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        (self.weight.len() + self.bias.len()) * size_of::<f32>()
+    }
+}

@@ -1,0 +1,52 @@
+//! The angles by which queries and keys are turned (Su et al. 2021, half-split order).
+
+use candle_core::Tensor;
+
+use crate::Result;
+use crate::state::Block;
+
+/// Where the steps of a block stand, for attention layers that share it.
+pub(crate) trait Rotary: Send + Sync {
+    /// For a block of `steps` steps.
+    fn angles(&self, steps: usize, block: &Block<'_>) -> Result<Angles>;
+}
+
+/// Made once for a block, and used by all layers.
+pub(crate) struct Angles {
+    /// `(rows, steps, head_dim)`: for each step the cosines, then the sines.
+    pub(super) table: Tensor,
+    /// What the scores are lowered by where a step may not look, for backends that add it.
+    pub(super) mask: Option<Tensor>,
+}
+
+/// One frequency for each pair of channels.
+///
+/// They are float32 as in Transformers; their product with the position is taken in float64, so that the angles of a
+/// stream stay exact after days. That is done on the host: not every device has float64, and the table of a streamed
+/// block is some hundred floats a row, uploaded once for all layers. Adding up the angles of a block's first step and of
+/// the steps since on the device would be several launches instead, and less exact.
+pub(super) struct Frequencies(Vec<f64>);
+
+impl Frequencies {
+    pub(super) fn new(head_dim: usize, theta: f64) -> Self {
+        let frequency = |i: usize| {
+            let exponent = (2 * i) as f32 / head_dim as f32;
+            f64::from(1.0 / (theta as f32).powf(exponent))
+        };
+        Self((0..head_dim / 2).map(frequency).collect())
+    }
+
+    /// The table of [`Angles`], and its shape.
+    pub(super) fn table(&self, steps: usize, block: &Block<'_>) -> (Vec<f32>, [usize; 3]) {
+        let rows = block.rows.len();
+        let mut table = Vec::with_capacity(rows * steps * 2 * self.0.len());
+        for row in 0..rows {
+            for step in 0..steps as u64 {
+                let position = (block.position(row) + step) as f64;
+                table.extend(self.0.iter().map(|frequency| (position * frequency).cos() as f32));
+                table.extend(self.0.iter().map(|frequency| (position * frequency).sin() as f32));
+            }
+        }
+        (table, [rows, steps, 2 * self.0.len()])
+    }
+}

@@ -1,0 +1,94 @@
+//! What a backend decides by itself: how weights are kept, and in what pieces signals go.
+
+use super::*;
+use crate::ops::{Activation, ConvShape, ConvTransposeShape, Edge, LinearShape};
+
+fn kernels(precision: Precision) -> Kernels {
+    Kernels::new(1, precision)
+}
+
+/// Bytes of the weights of a layer with so many rows in a frame, for each kind of convolution.
+fn convolutions(precision: Precision, rows_per_frame: usize) -> [usize; 2] {
+    let (c_in, c_out, stride) = (64, 64, 2);
+    let weight = vec![0.5; c_in * c_out * 4];
+    let memory = &mut StateLayout::default();
+    let conv =
+        ConvShape { c_in, c_out, kernel: 4, stride, dilation: 1, edge: Edge::Zero, rows_per_frame, activation: None };
+    let transposed = ConvTransposeShape { c_in, c_out, stride, groups: 1, rows_per_frame, activation: None };
+    let backend = kernels(precision);
+    [
+        backend.conv(memory, conv, &weight, None).unwrap().bytes(),
+        backend.conv_transpose(memory, transposed, &weight, None).unwrap().bytes(),
+    ]
+}
+
+#[test]
+fn weights_that_are_read_for_few_rows_are_kept_small() {
+    // Mimi's layers have 1 or 2 rows in a frame, or 16 and more.
+    for (rows_per_frame, small) in [(1, true), (2, true), (8, true), (9, false), (16, false), (1920, false)] {
+        let whole = convolutions(Precision::Float32, rows_per_frame);
+        for precision in [Precision::Bfloat16, Precision::Int8] {
+            for (kept, whole) in convolutions(precision, rows_per_frame).into_iter().zip(whole) {
+                assert_eq!(kept < whole, small, "{precision:?}, {rows_per_frame} rows: {kept} of {whole} bytes");
+            }
+        }
+    }
+}
+
+#[test]
+fn dense_layers_are_kept_small_unless_they_must_be_exact() {
+    let weight = vec![0.5; 64 * 64];
+    let bytes = |precision, exact| {
+        let shape = LinearShape { c_in: 64, c_out: 64, activation: None, exact };
+        kernels(precision).linear(shape, &weight, None).unwrap().bytes()
+    };
+    for precision in [Precision::Bfloat16, Precision::Int8] {
+        assert!(bytes(precision, false) < bytes(Precision::Float32, false), "{precision:?}");
+        assert_eq!(bytes(precision, true), bytes(Precision::Float32, false), "{precision:?}");
+    }
+}
+
+#[test]
+fn layers_with_large_activations_go_in_pieces() {
+    let backend = kernels(Precision::Float32);
+    for few in [1, 2, 8] {
+        assert_eq!(backend.piece_frames(few, 1920 * 64), None);
+    }
+    // Mimi's widest activation in a frame; a piece of it stays in the cache.
+    assert_eq!(backend.piece_frames(1920, 1920 * 64), Some(2));
+    assert_eq!(backend.piece_frames(16, 1 << 18), Some(1));
+    assert_eq!(backend.piece_frames(16, 1 << 30), Some(1));
+    assert_eq!(backend.piece_frames(16, 1), Some(1 << 18));
+    assert_eq!(composed().piece_frames(1920, 1920 * 64), None);
+    assert_eq!(backend.block_frames(), 32);
+}
+
+#[test]
+fn a_residual_is_refused_where_there_is_no_sum() {
+    let x = tensor(&[1.0, 2.0], (1, 1, 2));
+    for (name, backend) in backends() {
+        let operations =
+            [backend.activation(Activation::Elu).unwrap(), backend.layer_norm(&[1.0; 2], &[0.0; 2], 1e-5).unwrap()];
+        for operation in operations {
+            let error = operation.forward(&x, Some(&x), &Block::without_state()).err().map(|error| error.to_string());
+            assert!(error.is_some_and(|error| error.starts_with("expected no residual for a")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn devices_by_their_names() {
+    assert_eq!(composed().name(), "candle-cpu");
+    for other in ["cpu", "candle", "cpu-candle:0", "gpu-candle", ""] {
+        assert!(Composed::on(other).is_none(), "{other}");
+    }
+    let message = |name: &str| Composed::on(name).and_then(|found| found.err()).map(|error| error.to_string());
+    for (kind, feature) in [("cuda-candle", cfg!(feature = "candle-cuda")), ("metal-candle", cfg!(feature = "metal"))] {
+        let wrong = message(&format!("{kind}:first")).unwrap();
+        assert_eq!(wrong, format!("expected the number of a device after the colon, got \"{kind}:first\""));
+        if !feature {
+            let missing = message(&format!("{kind}:1")).unwrap();
+            assert!(missing.starts_with("expected a build with the feature"), "{missing}");
+        }
+    }
+}
