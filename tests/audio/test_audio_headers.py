@@ -8,6 +8,9 @@ import sounds
 
 from mimi_codec import read_audio, read_sound
 from mimi_codec.audio import audio_info
+from mimi_codec.audio.formats import tracks
+from mimi_codec.audio.notes import Notes
+from mimi_codec.audio.source import opened
 from mimi_codec.errors import AudioError, AudioWarning
 
 RATE = sounds.RATE
@@ -115,6 +118,19 @@ class TestSizes:
         assert same(sound.samples[: len(PCM)])
         assert same(sound.samples[len(PCM) :])
         assert sound.warnings == ()
+
+    def test_more_than_the_size_can_say(self, tmp_path):
+        """A long recording: the size has gone past 4 GiB and begun again at 0. The file is a hole, and not decoded."""
+        size = (1 << 32) + 2 * RATE
+        fmt = struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+        with open(tmp_path / "long.wav", "wb") as file:
+            file.write(sounds.put(sounds.wav(fmt, b""), 40, "<I", size % (1 << 32)))
+            file.truncate(44 + size)
+        with opened(tmp_path / "long.wav") as (window, _):
+            track = next(tracks(window, Notes()))
+            assert track.frames == size // 2
+            assert len(next(track.blocks)) > 0
+        assert audio_info(tmp_path / "long.wav")["samples"] == size // 2
 
     def test_the_other_name_of_rf64(self, files):
         assert same(read_audio(b"BW64" + files["RF64"][4:], RATE))

@@ -87,8 +87,10 @@ def _through_sndfile(
     if found is not None:
         if found.tag == containers.MP3 and mpeg.is_mpeg(window.read_at(found.start, 2 * mpeg.SEARCH)):
             return sndfile.mp3(soundfile, window.part(found.start, found.end), notes)
-        if found.name in ("WAV", "RF64") and found.start % 2 and found.tag in (containers.PCM, containers.FLOAT):
-            return iter([plain.track(window, found, notes)])  # libsndfile insists on even offsets
+        # libsndfile insists on even offsets, and on 4 GiB at most where the size has 32 bits.
+        refused = found.start % 2 or (found.name == "WAV" and found.end - found.start > 0xFFFFFFFF)
+        if refused and found.name in ("WAV", "RF64") and found.tag in (containers.PCM, containers.FLOAT):
+            return iter([plain.track(window, found, notes)])
         return _contained(soundfile, window, found, notes)
     if head[:4] == b"fLaC":
         return sndfile.flac(soundfile, window, notes)
