@@ -147,7 +147,7 @@ def to_lengths(value: Any, batched: bool, rows: int, longest: int, error: type[M
     if value is None:
         return [longest] * rows
     if not batched:
-        raise error("lengths goes with a batch, got a single item; cut the item instead")
+        raise error("lengths is for a batch, got a single item; cut the item to its length instead")
     lengths = as_array(value, "lengths")
     if lengths.dtype.kind not in "iu":
         raise InputTypeError(f"lengths must be of an integer type, got {lengths.dtype}")

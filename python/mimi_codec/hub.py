@@ -142,8 +142,8 @@ class _Repository:
             path = index.parent
         else:
             raise LoadError(
-                f"{self.name} holds no Mimi weights: expected {WEIGHTS}, {INDEX} or Kyutai's tokenizer-*.safetensors, "
-                f"found {', '.join(sorted(listing)) or 'nothing'}"
+                f"{self.name} does not hold Mimi weights: expected {WEIGHTS}, {INDEX} or Kyutai's "
+                f"tokenizer-*.safetensors, found {', '.join(sorted(listing)) or 'nothing'}"
             )
         return Source("hub", self.name, path, commit or self.revision)
 
@@ -155,7 +155,7 @@ class _Repository:
         try:
             info = HfApi(token=self.token).model_info(self.name, revision=self.revision)
         except GatedRepoError as error:
-            raise LoadError(f"{self.name} asks for a login and its terms accepted: {error}") from error
+            raise LoadError(f"{self.name} needs a login, and its terms must be accepted on the hub: {error}") from error
         except RepositoryNotFoundError as error:
             raise LoadError(f"{self.name} is neither a path nor a repository on the hub: {error}") from error
         except RevisionNotFoundError as error:

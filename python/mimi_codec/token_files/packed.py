@@ -113,7 +113,7 @@ class PackedHeader:
         text = json.dumps({"version": VERSION, **asdict(self)}, separators=(",", ":")).encode()
         if len(text) >= 1 << 16:
             raise ConfigError(
-                f"the description must take less than {1 << 16} bytes, got {len(text)}: a shorter model name"
+                f"the description must take less than {1 << 16} bytes, got {len(text)}; use a shorter model name"
             )
         head = MAGIC + struct.pack("<H", len(text)) + text
         return head + struct.pack("<I", zlib.crc32(head))

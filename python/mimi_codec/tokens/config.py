@@ -78,7 +78,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise LoadError(f"no configuration at {path}") from error
+        raise LoadError(f"there is no configuration at {path}") from error
     except (ValueError, RecursionError) as error:
         raise LoadError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict):

@@ -160,7 +160,7 @@ def audio_frames(codes: ArrayInput, layout: CsmLayout = CSM_1B, *, end: bool = T
     """
     rows, batched = to_codes(codes)
     if batched:
-        raise CodesError(f"frames are of one clip: expected codes (K, T), got {rows.shape}")
+        raise CodesError(f"audio frames are made of one clip: expected codes (K, T), got {rows.shape}")
     if rows.shape[1] < layout.num_codebooks:
         raise CodesError(f"{layout.name} has {layout.num_codebooks} codebooks, got {rows.shape[1]}")
     clip = refuse_sentinels(rows[0, : layout.num_codebooks], layout.codebook_size)

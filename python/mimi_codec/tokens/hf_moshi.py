@@ -83,7 +83,7 @@ def apply_pattern(codes: ArrayInput, pattern: ArrayInput) -> Int64Array:
     rows, batched = to_codes(codes)
     fixed = to_codes(pattern)[0][..., : rows.shape[2]]
     if fixed.shape != rows.shape:
-        raise CodesError(f"the pattern must cover the codes {rows.shape}, got one of {fixed.shape}")
+        raise CodesError(f"the pattern must be as long as the codes {rows.shape}, got a pattern {fixed.shape}")
     result = np.where(fixed == TO_COME, rows, fixed)
     return result if batched else result[0]
 

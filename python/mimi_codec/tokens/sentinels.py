@@ -33,7 +33,7 @@ def sentinel_names(card: int = 2048) -> dict[int, str]:
         'padding of CSM'
     """
     return {
-        ZERO: "zero: embeds to nothing, never sampled",
+        ZERO: "zero: its embedding is zero, never sampled",
         UNGENERATED: "ungenerated",
         UNGENERATED_U32: "ungenerated in Rust",
         card: "initial, padding or end of input; unused by CSM",
@@ -60,7 +60,7 @@ def refuse_sentinels(codes: ArrayInput, card: int = 2048) -> Int64Array:
         >>> from mimi_codec.tokens import refuse_sentinels
         >>> refuse_sentinels([[5, 2048]])
         Traceback (most recent call last):
-        mimi_codec.errors.CodesError: not for the decoder: 2048 (initial, padding or end of input; unused by CSM) at ...
+        mimi_codec.errors.CodesError: the decoder cannot take 2048 (initial, padding or ...
     """
     rows, batched = to_codes(codes)
     outside = _outside(rows, card)
@@ -68,7 +68,7 @@ def refuse_sentinels(codes: ArrayInput, card: int = 2048) -> Int64Array:
         item, row, frame = (int(index) for index in np.argwhere(outside)[0])
         code = int(rows[item, row, frame])
         where = f"codebook {row} of frame {frame}" + (f" of row {item}" if batched else "")
-        raise CodesError(f"not for the decoder: {code} ({sentinel_names(card)[code]}) at {where}")
+        raise CodesError(f"the decoder cannot take {code} ({sentinel_names(card)[code]}) at {where}")
     return rows if batched else rows[0]
 
 

@@ -79,5 +79,5 @@ def num_steps(layout: StreamLayout, num_samples: int) -> int:
         68
     """
     if num_samples < 0:
-        raise AudioError(f"a clip has at least 0 samples, got {num_samples}")
+        raise AudioError(f"num_samples must be at least 0, got {num_samples}")
     return (num_samples + sum(padding(layout))) // layout.frame_size
