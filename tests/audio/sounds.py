@@ -30,21 +30,27 @@ def encoded(
 
 
 def by_av(
-    pcm: np.ndarray, muxer: str, codec: str, rate: int = RATE, options: dict[str, str] | None = None, tracks: int = 1
+    pcm: np.ndarray,
+    muxer: str,
+    codec: str,
+    rate: int = RATE,
+    options: dict[str, str] | None = None,
+    tracks: int = 1,
+    layout: str = "mono",
 ):
-    """(L,) samples as a file by PyAV, with as many sound tracks as asked for."""
+    """(L,) or (C, L) samples as a file by PyAV, with as many sound tracks as asked for."""
     import av
 
     file = io.BytesIO()
     with av.open(file, "w", format=muxer, options=options or {}) as container:
-        streams = [container.add_stream(codec, rate=rate, layout="mono") for _ in range(tracks)]
+        streams = [container.add_stream(codec, rate=rate, layout=layout) for _ in range(tracks)]
         for stream in streams:
             stream.codec_context.open()
         for stream in streams:
             context = stream.codec_context
-            size = context.frame_size or 1024
-            resampler = av.AudioResampler(context.format, "mono", rate, frame_size=size)
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm[np.newaxis]), "fltp", "mono")
+            resampler = av.AudioResampler(context.format, layout, rate, frame_size=context.frame_size or 1024)
+            interleaved = np.ascontiguousarray(np.atleast_2d(pcm).T.reshape(1, -1))
+            frame = av.AudioFrame.from_ndarray(interleaved, "flt", layout)
             frame.rate, frame.pts = rate, 0
             for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
                 container.mux(stream.encode(piece))

@@ -221,6 +221,19 @@ class TestAv:
         assert 0.5 < sound.seconds < 2.9
         assert sound.warnings
 
+    @pytest.mark.parametrize(("layout", "count"), [("stereo", 2), ("5.1", 6), ("6.1", 7), ("7.1", 8)])
+    def test_many_channels(self, layout, count):
+        """PyAV's own conversion of eight planes reads beyond them."""
+        levels = np.arange(1, count + 1)[:, np.newaxis] / count
+        sound = read_sound(
+            sounds.by_av((PCM * levels).astype(np.float32), "ipod", "aac", layout=layout), RATE, channels="separate"
+        )
+        assert sound.samples.shape == (count, len(PCM))
+        power = np.sqrt(np.square(sound.samples).mean(axis=1)) / np.sqrt(np.square(PCM).mean())
+        tonal = np.delete(power, 3) if count > 5 else power  # the fourth is for low tones alone
+        expected = np.delete(levels[:, 0], 3) if count > 5 else levels[:, 0]
+        np.testing.assert_allclose(tonal, expected, atol=0.1)  # coded with loss
+
     def test_without_its_index(self):
         data = sounds.by_av(PCM, "ipod", "aac")
         with pytest.raises(AudioError, match="cannot be read as audio"):

@@ -126,8 +126,9 @@ class TestSizes:
         with open(tmp_path / "long.wav", "wb") as file:
             file.write(sounds.put(sounds.wav(fmt, b""), 40, "<I", size % (1 << 32)))
             file.truncate(44 + size)
-        with opened(tmp_path / "long.wav") as (window, _):
-            track = next(tracks(window, Notes()))
+        notes = Notes()
+        with opened(tmp_path / "long.wav") as (window, _), notes.decoders:
+            track = next(tracks(window, notes))
             assert track.frames == size // 2
             assert len(next(track.blocks)) > 0
         assert audio_info(tmp_path / "long.wav")["samples"] == size // 2

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 
 class Notes:
-    """The format, what was done beyond plain reading, and what the caller should know, each said once."""
+    """The format, what was done beyond plain reading, and what the caller should know, each said once.
+
+    `decoders` closes what was opened on the way: left to the end of the process, a decoder may call what is gone.
+    """
 
     def __init__(self) -> None:
         self.format = ""
+        self.decoders = ExitStack()
         self.done: list[str] = []
         self.warnings: list[str] = []
 

@@ -22,6 +22,9 @@ DEMUXERS = (
 EXACT = {"mov", "matroska", "avi", "asf", "ape", "caf", "tta", "wv"}  # formats that say how long they are
 ROUNDING = 0.1  # seconds: headers count in whole frames of up to 43 ms, with or without the encoder's delay
 
+# PyAV looks for the planes of a frame up to the first that is not there; with eight there is none, and it reads on.
+MOST_PLANES = 8
+
 
 def module() -> Any | None:
     """PyAV, if it is there."""
@@ -39,6 +42,7 @@ def tracks(av: Any, window: Window, notes: Notes) -> Iterator[Track]:
     except (av.FFmpegError, ValueError, RuntimeError) as error:
         window.check()
         raise NotReadableError(_reason(error)) from error
+    notes.decoders.callback(container.close)
     window.check()
     with container:
         streams = container.streams.audio
@@ -95,7 +99,7 @@ class _Decoder:
         while self.following is not None and _kind(self.following) == kind:
             frame = self.following
             self.following = next(self.frames, None)
-            block = _floats(frame)
+            block = _floats(self.av, frame)
             if self.following is None and self.said > self.seconds and "mov" in self.container.format.name:
                 # Encoders fill up the last frame, and the header knows where the sound ends.
                 block = block[: max(1, round((self.said - self.seconds) * frame.sample_rate))]
@@ -126,10 +130,14 @@ def _kind(frame: Any) -> tuple[int, int]:
     return frame.sample_rate, frame.layout.nb_channels
 
 
-def _floats(frame: Any) -> Float32Array:
+def _floats(av: Any, frame: Any) -> Float32Array:
     """(n, channels) in [-1, 1]."""
-    values = frame.to_ndarray()
     channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels >= MOST_PLANES:
+        packer = av.AudioResampler("flt", frame.layout, frame.sample_rate)
+        packed = [piece.to_ndarray() for piece in [*packer.resample(frame), *packer.resample(None)]]
+        return np.concatenate(packed, axis=1).reshape(-1, channels)
+    values = frame.to_ndarray()
     values = values.T if frame.format.is_planar else values.reshape(-1, channels)
     if values.dtype.kind == "f":
         return np.ascontiguousarray(values, np.float32)

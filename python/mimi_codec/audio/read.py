@@ -149,7 +149,7 @@ def audio_info(file: AudioFile) -> dict[str, Any]:
     """
     notes = Notes()
     rate, channels, samples, seconds = 0, 0, 0, 0.0
-    with opened(file) as (window, name):
+    with opened(file) as (window, name), notes.decoders:
         try:
             for track in tracks(window, notes):
                 _check(track.rate)
@@ -171,7 +171,7 @@ def audio_info(file: AudioFile) -> dict[str, Any]:
 def _read(file: AudioFile, sample_rate: int, channels: Channels, strict: bool) -> tuple[Sound, str]:
     sample_rate, notes = to_count(sample_rate, "sample_rate"), Notes()
     mixer = _Mixer(_channels(channels), sample_rate, notes)
-    with opened(file) as (window, name):
+    with opened(file) as (window, name), notes.decoders:
         try:
             for track in tracks(window, notes):
                 _check(track.rate)

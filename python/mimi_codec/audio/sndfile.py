@@ -60,6 +60,7 @@ def track(
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         window.check()
         raise NotReadableError(_reason(error)) from error
+    notes.decoders.callback(sound.close)
     window.check()
     if walked:
         sound.seek(0)  # as `soundfile.read` does: the last bits of what libmpg123 decodes depend on it
