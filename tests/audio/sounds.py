@@ -85,6 +85,15 @@ def with_total(data: bytes, samples: int) -> bytes:
     return data[:18] + fields.to_bytes(8, "big") + data[26:]
 
 
+def bare_flac(data: bytes) -> bytes:
+    """A FLAC file whose first block of metadata is its last."""
+    start = 4
+    while not data[start] & 0x80:
+        start += 4 + int.from_bytes(data[start + 1 : start + 4], "big")
+    start += 4 + int.from_bytes(data[start + 1 : start + 4], "big")
+    return data[:4] + b"\x80" + data[5:42] + data[start:]
+
+
 def put(data: bytes, place: int, layout: str, *values) -> bytes:
     """The bytes with others at `place`."""
     new = struct.pack(layout, *values)

@@ -109,6 +109,13 @@ class TestMp3:
         fmt = struct.pack("<HHIIHHHHIHHH", 0x55, 1, RATE, 4000, 1, 0, 12, 1, 2, 576, 1, 1393)
         assert len(read_audio(sounds.wav(fmt, sounds.without_tag(mp3)), RATE)) == SAMPLES
 
+    def test_without_a_whole_frame(self, mp3):
+        """No samples, no rate: there is nothing to describe."""
+        first = sounds.without_tag(mp3)
+        for call in (audio_info, lambda data: read_audio(data, RATE)):
+            with pytest.raises(AudioError):
+                call(first[: sounds.mp3_frame(first) - 1])
+
     def test_the_elder_layer(self):
         sound = read_sound(sounds.by_av(PCM, "mp2", "mp2"), RATE)
         assert "Layer II" in sound.source_format
@@ -154,11 +161,38 @@ class TestFlac:
         assert len(read_audio(data * 3, RATE, strict=True)) == 3 * len(PCM)
         assert len(read_audio((data + sounds.ID3V1), RATE, strict=True)) == len(PCM)
 
+    def test_with_one_block_of_metadata(self, flac):
+        """The block of the sound's properties is marked as the last one: no comments follow. It still begins a file."""
+        bare = sounds.bare_flac(flac)
+        for data, times in ((bare, 1), (bare * 2, 2), (flac + bare, 2), (bare + flac, 2)):
+            assert len(read_audio(data, RATE, strict=True)) == times * len(PCM)
+
+    def test_a_first_block_that_is_damaged(self, flac):
+        """What follows the next beginning is not taken for all."""
+        damaged = flac[:7] + b"\x23" + flac[8:]
+        for call in (read_sound, lambda data, rate: audio_info(data)):
+            for data in (damaged, damaged + flac):
+                with pytest.raises(AudioError):
+                    call(data, RATE)
+
 
 class TestOgg:
     @pytest.fixture(scope="class", params=["VORBIS", "OPUS"])
     def ogg(self, request) -> bytes:
         return sounds.encoded(np.tile(PCM, 4), "OGG", request.param)
+
+    def test_whose_first_page_is_not_marked_as_such(self, ogg):
+        """Not a file without sound."""
+        for data in (ogg[:5] + b"\0" + ogg[6:], ogg[:5] + b"\x80" + ogg[6:]):
+            with pytest.raises(AudioError):
+                read_audio(data, RATE)
+            with pytest.raises(AudioError):
+                audio_info(data)
+
+    @pytest.mark.parametrize("size", [4, 5, 26])
+    def test_with_a_piece_of_a_page_behind_it(self, ogg, size):
+        with pytest.warns(AudioWarning, match="last page.*cut short"):
+            assert len(read_audio(ogg + ogg[:size], RATE)) == 4 * len(PCM)
 
     def test_chained(self, ogg):
         first = read_audio(ogg, RATE, strict=True)

@@ -6,6 +6,7 @@ import pytest
 import stream_machine
 from campaign import Fault, run
 from target_model import States, Weights
+from target_sound import FORMATS, Sounds
 from target_tokens import CHANGES, TokenFiles
 
 from mimi_codec.errors import LoadError
@@ -16,6 +17,12 @@ def test_token_files(kind):
     outcomes = run(TokenFiles(kind), 1500)
     assert outcomes["accepted"] > 10
     assert outcomes["LoadError"] > 500
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_sounds(kind):
+    outcomes = run(Sounds(kind), 600)
+    assert set(outcomes) == {"accepted", "AudioError"}
 
 
 def test_states():

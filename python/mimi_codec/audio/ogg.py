@@ -49,6 +49,8 @@ def links(window: Window, notes: Notes) -> list[Link]:
                 following.clear()
             beginning, finished = True, False
         else:
+            if not found:
+                found.append(Link(offset, end))  # it has no beginning: a decoder says what it makes of that
             beginning = False
             if following.get(serial, number) != number:
                 notes.warn("pages are missing in the Ogg file")

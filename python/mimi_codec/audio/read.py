@@ -156,6 +156,8 @@ def audio_info(file: AudioFile) -> dict[str, Any]:
                 frames = sum(map(len, track.blocks)) if track.frames is None else track.frames
                 rate, channels = rate or track.rate, max(channels, track.channels)
                 samples, seconds = samples + frames, seconds + frames / track.rate
+            if not rate:
+                raise AudioError(_nothing(notes))
         except AudioError as error:
             raise AudioError(f"{name} cannot be read as audio: {error}") from error
     return {
@@ -176,6 +178,8 @@ def _read(file: AudioFile, sample_rate: int, channels: Channels, strict: bool) -
             for track in tracks(window, notes):
                 _check(track.rate)
                 mixer.add(track.blocks, track.rate, track.channels)
+            if not mixer.source_rate:
+                raise AudioError(_nothing(notes))
             sound = mixer.finish()
             if notes.warnings and (strict or not sound.samples.size):
                 raise AudioError("; ".join(notes.warnings))
@@ -196,6 +200,10 @@ def _channels(channels: Channels) -> Channels:
 def _check(rate: int) -> None:
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise AudioError(f"its sample rate must be between {LOWEST_RATE} and {HIGHEST_RATE} Hz, got {rate}")
+
+
+def _nothing(notes: Notes) -> str:
+    return "; ".join(notes.warnings) or "it holds no sound"
 
 
 class _Mixer:

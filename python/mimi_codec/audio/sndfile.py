@@ -15,7 +15,8 @@ from .source import Window
 from .track import BLOCK, NotReadableError, Track
 
 UNKNOWN_FRAMES = 1 << 60  # libsndfile says 2^63 - 1 where a header does not say
-FLAC_START = b"fLaC\x00\x00\x00\x22"  # the mark and the head of the block that must follow it
+# The mark and the head of the block that must follow it, which is the last one of its kind if nothing else is said.
+FLAC_STARTS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
 FLAC_HEAD = 42
 PIECE = 1 << 20
 
@@ -57,14 +58,14 @@ def track(
 
     try:
         sound = Forward(window)
+        if walked:
+            sound.seek(0)  # as `soundfile.read` does: the last bits of what libmpg123 decodes depend on it
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         window.check()
         raise NotReadableError(_reason(error)) from error
     notes.decoders.callback(sound.close)
     window.check()
-    if walked:
-        sound.seek(0)  # as `soundfile.read` does: the last bits of what libmpg123 decodes depend on it
-    elif sound.format == "MP3":
+    if not walked and sound.format == "MP3":
         sound.close()
         raise NotReadableError("its MPEG frames cannot be followed")
     notes.format = f"{sound.format_info}, {sound.subtype_info}"
@@ -111,7 +112,7 @@ def _blocks(
 
 def flac(soundfile: Any, window: Window, notes: Notes) -> Iterator[Track]:
     """FLAC files, one or more behind each other, whose headers need not know their length."""
-    starts = _places(window, FLAC_START)
+    starts = sorted(place for sign in FLAC_STARTS for place in _places(window, sign))
     if starts[:1] != [0]:
         raise NotReadableError("its FLAC header is damaged")
     if len(starts) > 1:
