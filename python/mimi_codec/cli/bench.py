@@ -24,7 +24,8 @@ from ..audio import read_audio
 from ..demo_files import demo_clip
 from ..model import Mimi
 from ..synthetic import write_synthetic
-from ._common import add_model_options, load_model, positive, say
+from .console import say, show
+from .options import Verbs, add_command, add_model_options, check_codebooks, load_model, positive
 
 FrameTimes: TypeAlias = npt.NDArray[np.float64]
 
@@ -32,13 +33,22 @@ SESSION_FRAMES = 20  # timed for each number of sessions
 MOST_SESSIONS = 64  # tried
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+EXAMPLES = """\
+  mimi bench
+  mimi bench --threads 2 --dtype bfloat16
+  mimi bench --sessions
+  mimi bench --model demo --seconds 60 --json"""
+
+
+def add_parser(verbs: Verbs) -> None:
     """Describe the command."""
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "bench",
-        help="time the codec on this machine",
-        description="Time encoding and decoding of a clip and of a stream. Without --model, on a model of full size "
-        "with random weights, which is written to a temporary directory once.",
+        "time the codec on this machine",
+        "Time encoding and decoding of a clip and of a stream. Without --model, on a model of full size with random "
+        "weights, which is written to a temporary directory once.",
+        EXAMPLES,
     )
     parser.add_argument("-k", "--codebooks", type=positive, default=8, metavar="K", help="(default: 8)")
     parser.add_argument("--seconds", type=positive, default=10, metavar="S", help="length of the clip (default: 10)")
@@ -60,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     model = load_model(args, name, args.revision)
     loading = time.perf_counter() - began
+    check_codebooks(model, args.codebooks)
     clip = _speech(model.sample_rate, args.seconds)
     stream = _speech(model.sample_rate, args.frames / model.frame_rate)
     facts: dict[str, Any] = {
@@ -83,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     if args.sessions:
         facts["sessions_ms"] = _sessions(model, args.codebooks)
         facts["sessions_in_time"] = max((n for n, ms in facts["sessions_ms"].items() if ms <= frame_ms), default=0)
-    print(json.dumps(facts, indent=2) if args.json else _table(facts, frame_ms, len(clip) / model.sample_rate))
+    show(json.dumps(facts, indent=2) if args.json else _table(facts, frame_ms, len(clip) / model.sample_rate))
     return 0
 
 

@@ -1,81 +1,113 @@
-"""`mimi decode`: token files to WAV files."""
+"""`mimi decode`: token files to sound files."""
 
 from __future__ import annotations
 
 import argparse
-import sys
+import threading
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Float32Array
-from ..audio import checked, to_int16, write_wav
 from ..errors import CodesError
 from ..model import Mimi
-from ..token_files import SUFFIXES, Tokens, read_tokens
-from ._common import (
-    PIPE,
-    RAW_FORMATS,
-    Job,
-    Progress,
-    UsageError,
-    add_file_options,
-    add_model_options,
-    load_model,
-    plan,
-    run_jobs,
-    writing,
-)
+from ..token_files import Codec, Tokens, read_tokens
+from ..token_files.formats import READ_SUFFIXES
+from . import sounds
+from .console import PIPE, UsageError, binary_input
+from .inputs import named
+from .options import Verbs, add_command, add_file_options, add_input_options, add_model_options, load_model
+from .output import is_stream, writing
+from .plan import Job, plan
+from .progress import Clip
+from .work import Run
 
-BLOCK_SECONDS = 5
-WAV = ".wav"
+BLOCK_FRAMES = 64
+
+EXAMPLES = """\
+  mimi decode talk.safetensors -o talk.wav
+  mimi decode tokens/ -o sounds/ --format flac --jobs 2
+  mimi decode codes.npy -o talk.wav --model kyutai/mimi        bare codes do not say which model made them
+  mimi decode talk.mcs -o - --raw s16le | ffplay -f s16le -ar 24000 -"""
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Describe the command."""
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "decode",
-        help="token files to WAV files",
-        description="Turn codes into sound, as long as the clip was before its padding. Directories are searched and "
-        "mirrored. Each file is decoded by the model that it names, or by --model.",
+        "token files to sound files",
+        "Turn codes into sound, as long as the clip was before its padding. Directories are searched and mirrored. "
+        "Files that are there already are kept. Each file is decoded by the model that it names, or by --model. "
+        "Formats other than WAV need the extra [audio].",
+        EXAMPLES,
     )
-    parser.add_argument("inputs", nargs="+", metavar="IN", help=f"token files, directories, or {PIPE} for a pipe")
-    parser.add_argument("-o", "--output", metavar="OUT", help=f"WAV file, directory, or {PIPE}")
-    parser.add_argument("--float", action="store_true", help="write float32 samples instead of 16 bits")
-    parser.add_argument("--raw", choices=list(RAW_FORMATS), help=f"write bare samples to {PIPE}, not a WAV file")
-    add_file_options(parser)
-    add_model_options(parser, default=None, default_text="the one the token file names")
+    add_input_options(parser, f"token files ({', '.join(READ_SUFFIXES)})")
+    parser.add_argument("-o", "--output", metavar="OUT", help=f"sound file, directory, or {PIPE}")
+    parser.add_argument(
+        "--format",
+        choices=[suffix[1:] for suffix in sounds.WRITTEN_SUFFIXES],
+        help=f"of files in a directory and of {PIPE} (default: wav)",
+    )
+    parser.add_argument("--float", action="store_true", help="write WAV with float32 samples instead of 16 bits")
+    parser.add_argument(
+        "--raw", choices=list(sounds.RAW_FORMATS), help=f"write bare samples to {PIPE}, not a sound file"
+    )
+    add_file_options(parser, jobs=True)
+    add_model_options(parser, default=None, default_text="the one that the token file names")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Decode all inputs; the exit code."""
-    jobs = plan(args.inputs, args.output, list(SUFFIXES), WAV)
-    for job in jobs:
-        if job.target is not None and job.target.suffix.lower() != WAV:
-            raise UsageError(f"sound is written as {WAV}, got {job.target}")
-    if args.raw and jobs[0].target is not None:
-        raise UsageError(f"--raw is for the output {PIPE}")
-    models: dict[tuple[str, str | None], Mimi] = {}
+    wanted = f".{args.format or 'wav'}"
+    what = plan(named(args.inputs, args.list_file), args.output, READ_SUFFIXES, wanted)
+    suffixes = {
+        job: wanted if job.target is None or is_stream(job.target) else job.target.suffix.lower() for job in what.jobs
+    }
+    for job, suffix in suffixes.items():
+        if args.format and suffix != wanted:
+            raise UsageError(f"--format {args.format} and the suffix of {job.target} do not go together")
+        if args.raw and job.target is not None and not is_stream(job.target):
+            raise UsageError(f"--raw is for the output {PIPE}")
+    sounds.check_writable(sorted(set(suffixes.values())), wide=args.float)
+    work_list = Run("decode", "decoded", what, args)
+    models = _Models(args)
 
-    def work(job: Job, progress: Progress) -> dict[str, Any]:
-        tokens = read_tokens(sys.stdin.buffer if job.source is None else job.source)
-        key = (args.model, args.revision) if args.model else (tokens.model, args.revision or tokens.revision)
-        if key not in models:
-            models[key] = load_model(args, *key, parts="decoder")
-        model = models[key]
+    def work(job: Job, clip: Clip) -> dict[str, Any]:
+        source = binary_input() if job.source is None else job.source
+        tokens = read_tokens(source, codec=Codec.of(models.named(args.model, None)) if args.model else None)
+        model = models.named(args.model or tokens.model, None if args.model else tokens.revision)
         _check_fit(tokens, model)
-        progress.clip(tokens.seconds)
-        pcm = _decode(model, tokens, progress)[: tokens.num_samples]
+        clip.length(tokens.seconds)
+        pcm = _decode(model, tokens, clip)[: tokens.num_samples]
         with writing(job.target) as file:
             if args.raw:
-                samples = to_int16(pcm) if args.raw == "s16le" else checked(pcm).astype(RAW_FORMATS[args.raw])
-                file.write(samples.tobytes())
+                sounds.write_raw(file, pcm, args.raw)
             else:
-                write_wav(file, pcm, model.sample_rate, subtype="float32" if args.float else "int16")
+                sounds.write(file, pcm, model.sample_rate, suffixes[job], wide=args.float)
         return {"seconds": tokens.seconds, "frames": tokens.num_frames, "codebooks": tokens.num_codebooks}
 
-    return run_jobs("decode", jobs, work, args)
+    if args.model and work_list.todo:
+        models.named(args.model, None)  # what is wrong with it is wrong with no file
+    return work_list.do(work)
+
+
+class _Models:
+    """The models that files name, each loaded once."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._lock = threading.Lock()
+        self._loaded: dict[tuple[str, str | None], Mimi] = {}
+
+    def named(self, name: str, revision: str | None) -> Mimi:
+        """The model of a name and revision, --revision first."""
+        key = (name, self._args.revision or revision)
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = load_model(self._args, *key, parts="decoder")
+            return self._loaded[key]
 
 
 def _check_fit(tokens: Tokens, model: Mimi) -> None:
@@ -87,14 +119,12 @@ def _check_fit(tokens: Tokens, model: Mimi) -> None:
         raise CodesError(f"the codes are not of {model.name}: expected {names} {expected}, got {found}")
 
 
-def _decode(model: Mimi, tokens: Tokens, progress: Progress) -> Float32Array:
-    """The audio of a clip; through a stream in blocks where there is progress to show."""
-    if not progress.by_clip:
-        return model.decode(tokens.codes)
-    stream, block = model.decoder_stream(), max(1, round(BLOCK_SECONDS * model.frame_rate))
+def _decode(model: Mimi, tokens: Tokens, clip: Clip) -> Float32Array:
+    """The audio of a clip, in blocks, so that it can tell how far it is and be stopped; the audio is the same."""
+    stream = model.decoder_stream()
     pcm = [np.zeros(0, np.float32)]
-    for start in range(0, tokens.num_frames, block):
-        part = tokens.codes[:, start : start + block]
+    for start in range(0, tokens.num_frames, BLOCK_FRAMES):
+        part = tokens.codes[:, start : start + BLOCK_FRAMES]
         pcm.append(stream.push(part))
-        progress.advance(part.shape[1] / model.frame_rate)
+        clip.advance(part.shape[1] / model.frame_rate)
     return np.concatenate(pcm)

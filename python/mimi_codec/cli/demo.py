@@ -6,34 +6,47 @@ import argparse
 import time
 from pathlib import Path
 
+from .._arrays import Float32Array
 from ..audio import read_audio, write_wav
 from ..demo_files import demo_clip
 from ..model import Mimi
 from ..token_files import Tokens, write_tokens
-from ._common import positive, say, writing
+from .console import say, show
+from .options import DEFAULT_MODEL, Verbs, add_command, add_computing_options, check_codebooks, positive
+from .output import check_place, writing
 
 DEFAULT_CODEBOOKS = 8
+SAMPLE_BITS = 16
+
+EXAMPLES = """\
+  mimi demo
+  mimi demo -k 1 -o one-codebook"""
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Describe the command."""
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "demo",
-        help="encode and decode a packaged clip with the embedded model",
-        description="Encode a packaged speech clip with the embedded model, decode it, and write the codes, both "
-        "sounds and, with the extra [plot], a picture. Files of an earlier demo are replaced.",
+        "encode and decode a packaged clip with the embedded model",
+        "Encode a packaged speech clip with the embedded model, decode it, and write the codes, both sounds and, with "
+        f"the extra [plot], a picture. The embedded model is a toy: {DEFAULT_MODEL} sounds far better. Files of an "
+        "earlier demo are replaced.",
+        EXAMPLES,
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("mimi-demo"), metavar="DIR", help="(default: mimi-demo)"
     )
     parser.add_argument("-k", "--codebooks", type=positive, default=DEFAULT_CODEBOOKS, metavar="K", help="(default: 8)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="threads (default: MIMI_NUM_THREADS, or 1)")
+    add_computing_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; the exit code."""
-    model = Mimi.demo(threads=args.threads)
+    model = Mimi.demo(threads=args.threads, dtype=args.dtype)
+    check_codebooks(model, args.codebooks)
+    check_place(args.output)
     original = read_audio(demo_clip(), model.sample_rate)
     seconds = len(original) / model.sample_rate
 
@@ -45,12 +58,16 @@ def run(args: argparse.Namespace) -> int:
 
     codebooks, frames = codes.shape
     bits = model.bits_per_second(codebooks)
-    print(f"model   {model.name}: {model.num_codebooks} codebooks of {model.codebook_size}, {model.simd}, ", end="")
-    print(f"{model.threads} thread{'s' if model.threads > 1 else ''}")
-    print(f"clip    {seconds:.2f} s of speech at {model.sample_rate} Hz")
-    print(f"codes   {codebooks} codebooks x {frames} frames at {model.frame_rate:g} Hz, {bits:g} bits per second")
-    print(f"encode  {_speed(encoded - began, seconds)}")
-    print(f"decode  {_speed(finished - encoded, seconds)}")
+    times = SAMPLE_BITS * model.sample_rate / bits
+    score = intelligibility(original, decoded, model.sample_rate)
+    threads = f"{model.threads} thread{'s' if model.threads > 1 else ''}"
+    show(f"model   {model.name}: {model.num_codebooks} codebooks of {model.codebook_size}, {model.simd}, {threads}")
+    show(f"clip    {seconds:.2f} s of speech at {model.sample_rate} Hz")
+    show(f"codes   {codebooks} codebooks x {frames} frames at {model.frame_rate:g} Hz, {bits:g} bits per second")
+    show(f"encode  {_speed(encoded - began, seconds)}")
+    show(f"decode  {_speed(finished - encoded, seconds)}")
+    if score is not None:
+        show(f"STOI    {score:.2f} (intelligibility of the decoded speech, between 0 and 1)")
 
     with writing(args.output / "codes.safetensors") as file:
         write_tokens(file, Tokens.of(model, codes, len(original)))
@@ -63,12 +80,23 @@ def run(args: argparse.Namespace) -> int:
     except ImportError:
         say("no picture: it needs matplotlib (pip install 'mimi-codec[plot]')")
     else:
-        title = f"Mimi, embedded model: {codebooks} codebooks, {bits:g} bits per second"
+        figures = f"{bits:g} bits per second, {times:.0f} times less than 16-bit samples"
+        figures += "" if score is None else f"; intelligibility (STOI) {score:.2f} of 1"
         with writing(args.output / "picture.png") as file:
-            draw(file, original, decoded, codes, model.sample_rate, model.frame_rate, model.codebook_size, title)
+            draw(file, original, decoded, codes, model.sample_rate, model.frame_rate, figures)
         made.append("picture.png")
-    print(f"wrote   {', '.join(made)} in {args.output}")
+    show(f"wrote   {', '.join(made)} in {args.output}")
+    show(f"note    the embedded model is a toy; {DEFAULT_MODEL} sounds far better (mimi encode, without --model)")
     return 0
+
+
+def intelligibility(original: Float32Array, decoded: Float32Array, sample_rate: int) -> float | None:
+    """Short-time objective intelligibility, between 0 and 1, if the package pystoi is there."""
+    try:
+        from pystoi import stoi
+    except ImportError:
+        return None
+    return float(stoi(original, decoded, sample_rate))
 
 
 def _speed(taken: float, seconds: float) -> str:

@@ -3,111 +3,171 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._arrays import Float32Array, Int64Array, to_pcm
+from .._arrays import Float32Array, Int64Array
 from .._options import PADDINGS, Padding
-from ..audio import AUDIO_SUFFIXES, read_audio
-from ..errors import AudioError
+from ..audio import AUDIO_SUFFIXES, Sound, readable_suffixes
+from ..errors import CodesError
 from ..model import Mimi
-from ..token_files import SUFFIXES, FileFormat, Tokens, format_by_suffix, write_tokens
-from ._common import (
+from ..token_files import SUFFIXES, Codec, FileFormat, Tokens, format_by_suffix, write_tokens
+from ..token_files.formats import check_format
+from . import sounds
+from .console import PIPE, STANDARD_INPUT, UsageError
+from .inputs import counted, named
+from .options import (
     DEFAULT_MODEL,
-    PIPE,
-    RAW_FORMATS,
-    Job,
-    Progress,
-    UsageError,
+    Verbs,
+    add_command,
     add_file_options,
+    add_input_options,
     add_model_options,
     load_model,
-    plan,
     positive,
-    run_jobs,
-    writing,
 )
+from .output import is_stream, writing
+from .plan import Job, Plan, plan
+from .progress import Clip
+from .work import Run
 
-BLOCK_SECONDS = 5
+BLOCK_FRAMES = 64  # two of the codec's own blocks: 5 s between two signs of life
+
+EXAMPLES = """\
+  mimi encode talk.wav -o talk.safetensors -k 8
+  mimi encode recordings/ -o tokens/ --format mcs --jobs 4    the same command again does what is left
+  mimi encode speaker1/ speaker2/ -o tokens/                  to tokens/speaker1/, tokens/speaker2/
+  mimi encode dialogue.wav -o dialogue.npz --channels separate
+                                                              to dialogue.1.npz, dialogue.2.npz
+  find . -name '*.wav' | mimi encode --from - -o tokens/
+  ffmpeg -i talk.mp4 -ac 1 -ar 24000 -f s16le - | mimi encode - --raw s16le -o talk.npz"""
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Describe the command."""
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "encode",
-        help="sound files to token files",
-        description="Turn sound into codes. Directories are searched and mirrored. Files are read as mono at the "
-        "model's rate; what must be resampled, and what is not PCM WAV, needs the extra [audio].",
+        "sound files to token files",
+        "Turn sound into codes. Directories are searched and mirrored. Files that are there already are kept. What "
+        "must be resampled, and what is not PCM WAV, needs the extra [audio]; m4a, webm and video need the extra [av].",
+        EXAMPLES,
     )
-    parser.add_argument("inputs", nargs="+", metavar="IN", help=f"sound files, directories, or {PIPE} for a pipe")
+    add_input_options(parser, "sound files")
     parser.add_argument("-o", "--output", metavar="OUT", help=f"token file, directory, or {PIPE}")
     parser.add_argument("-k", "--codebooks", type=positive, metavar="K", help="codebooks (default: all of the model)")
     parser.add_argument(
-        "--format", choices=[suffix[1:] for suffix in SUFFIXES], help=f"of files in a directory and of {PIPE}"
+        "--format",
+        choices=list(SUFFIXES.values()),
+        help=f"of files in a directory and of {PIPE} (default: safetensors)",
     )
     parser.add_argument(
-        "--raw", choices=list(RAW_FORMATS), help=f"{PIPE} is mono samples at the model's rate, not a file"
+        "--channels",
+        type=sounds.channels_option,
+        default="mix",
+        metavar="C",
+        help="what to make of several channels: mix (their average, the default), first, a number from 1 up, or "
+        "separate (a token file per channel: name.1, name.2)",
     )
-    parser.add_argument("--padding", choices=PADDINGS, default=PADDINGS[0], help="rule for the last, partial frame")
-    add_file_options(parser)
+    parser.add_argument("--strict", action="store_true", help="files that are damaged or cut short fail as a whole")
+    parser.add_argument(
+        "--raw", choices=list(sounds.RAW_FORMATS), help=f"{PIPE} is mono samples at the model's rate, not a file"
+    )
+    parser.add_argument(
+        "--padding",
+        choices=PADDINGS,
+        default=PADDINGS[0],
+        help="how the last frame is filled up if the clip ends within it: as Transformers does (the default), or with "
+        "zeros as moshi does. Only the last frame's codes can differ: choose only to compare with the other program",
+    )
+    add_file_options(parser, jobs=True)
     add_model_options(parser, default=DEFAULT_MODEL, default_text=DEFAULT_MODEL)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Encode all inputs; the exit code."""
-    if args.raw and PIPE not in args.inputs:
+    if args.raw and not (len(args.inputs) == 1 and args.inputs[0] in STANDARD_INPUT):
         raise UsageError(f"--raw is for the input {PIPE}")
-    file_format: FileFormat = args.format or "safetensors"
-    jobs = plan(args.inputs, args.output, AUDIO_SUFFIXES, f".{file_format}")
-    for job in jobs:
-        if job.target is not None:
-            _check_suffix(job.target, args.format)
+    suffix = f".{args.format or 'safetensors'}"
+    accepted = [known for known in AUDIO_SUFFIXES if known in readable_suffixes()]
+    what = plan(named(args.inputs, args.list_file), args.output, accepted, suffix)
+    unread = [name for name in what.inputs.passed_over if Path(name).suffix.lower() in AUDIO_SUFFIXES]
+    if unread:
+        what.notes.append(
+            f"{counted(len(unread), 'sound file')} passed over: pip install 'mimi-codec[audio,av]' reads all"
+        )
+    formats = _formats(what, args.format)
+    separate = args.channels == "separate"
+    if separate and any(job.target is None or is_stream(job.target) for job in what.jobs):
+        raise UsageError("--channels separate makes several files, which need names: -o FILE or a directory")
+    work_list = Run("encode", "encoded", what, args, (lambda target: channel_target(target, 1)) if separate else None)
+    if not work_list.todo:
+        return work_list.do(lambda job, clip: {})
     model = load_model(args, args.model, args.revision, parts="encoder", num_codebooks=args.codebooks)
+    for file_format in set(formats.values()):
+        try:
+            check_format(file_format, Codec.of(model), model.num_codebooks)
+        except CodesError as error:
+            raise UsageError(str(error)) from error
 
-    def work(job: Job, progress: Progress) -> dict[str, Any]:
-        pcm = _read(job.source, model.sample_rate, args.raw)
-        progress.clip(len(pcm) / model.sample_rate)
-        codes = _encode(model, pcm, args.padding, progress)
-        tokens = Tokens.of(model, codes, len(pcm))
-        with writing(job.target) as file:
-            write_tokens(file, tokens, file_format if job.target is None else format_by_suffix(job.target))
-        return {"seconds": tokens.seconds, "frames": tokens.num_frames, "codebooks": tokens.num_codebooks}
+    def work(job: Job, clip: Clip) -> dict[str, Any]:
+        sound = sounds.read(job.source, model.sample_rate, raw=args.raw, channels=args.channels, strict=args.strict)
+        for warning in sound.warnings:
+            clip.say(warning)
+        clip.length(sound.seconds)
+        rows = sound.samples if separate else sound.samples[np.newaxis]
+        made = [Tokens.of(model, _encode(model, pcm, args.padding, clip, len(rows)), len(pcm)) for pcm in rows]
+        targets = [
+            channel_target(job.target, index + 1) if separate and job.target else job.target
+            for index in range(len(made))
+        ]
+        for target, tokens in reversed(list(zip(targets, made, strict=True))):  # the first one says that all are there
+            with writing(target) as file:
+                write_tokens(file, tokens, formats[job])
+        facts = {"seconds": sound.seconds, "frames": made[0].num_frames, "codebooks": made[0].num_codebooks}
+        outputs = {"outputs": [str(target) for target in targets]} if separate else {}
+        return {**facts, **outputs, **_notes(sound)}
 
-    return run_jobs("encode", jobs, work, args)
-
-
-def _check_suffix(target: Path, wanted: str | None) -> None:
-    suffix = target.suffix.lower()
-    if suffix not in SUFFIXES or (wanted is not None and suffix != f".{wanted}"):
-        expected = f".{wanted}" if wanted else " or ".join(SUFFIXES)
-        raise UsageError(f"a token file ends in {expected}, got {target}")
-
-
-def _read(source: Path | None, sample_rate: int, raw: str | None) -> Float32Array:
-    if source is not None:
-        return read_audio(source, sample_rate)
-    if raw is None:
-        return read_audio(sys.stdin.buffer, sample_rate)
-    data, dtype = sys.stdin.buffer.read(), np.dtype(RAW_FORMATS[raw])
-    if len(data) % dtype.itemsize:
-        raise AudioError(f"{raw} takes {dtype.itemsize} bytes a sample, got {len(data)} bytes")
-    return to_pcm(np.frombuffer(data, dtype))
+    return work_list.do(work)
 
 
-def _encode(model: Mimi, pcm: Float32Array, padding: Padding, progress: Progress) -> Int64Array:
-    """The codes of a clip; through a stream in blocks where there is progress to show."""
-    if not progress.by_clip:
-        return model.encode(pcm, padding=padding)
+def channel_target(target: Path, number: int) -> Path:
+    """The file of one channel: name.1.npz for name.npz."""
+    return target.with_suffix(f".{number}{target.suffix}")
+
+
+def _formats(what: Plan, wanted: FileFormat | None) -> dict[Job, FileFormat]:
+    """The format of each file. Raises `UsageError` for a suffix that is not that of the format wanted."""
+    formats: dict[Job, FileFormat] = {}
+    for job in what.jobs:
+        if job.target is None or is_stream(job.target):
+            formats[job] = wanted or "safetensors"
+            continue
+        suffix = job.target.suffix.lower()
+        if suffix not in SUFFIXES or (wanted is not None and suffix != f".{wanted}"):
+            expected = f".{wanted}" if wanted else ", ".join(SUFFIXES)
+            raise UsageError(f"a token file ends in {expected}, got {job.target}")
+        formats[job] = format_by_suffix(job.target)
+    return formats
+
+
+def _encode(model: Mimi, pcm: Float32Array, padding: Padding, clip: Clip, share: int) -> Int64Array:
+    """The codes of a clip, in blocks, so that it can tell how far it is and be stopped; the codes are the same."""
     if padding == "moshi":
         pcm = np.pad(pcm, (0, -len(pcm) % model.frame_size))
-    stream, block = model.encoder_stream(), BLOCK_SECONDS * model.sample_rate
+    stream, block = model.encoder_stream(), BLOCK_FRAMES * model.frame_size
     codes = []
     for start in range(0, len(pcm), block):
         part = pcm[start : start + block]
         codes.append(stream.push(part))
-        progress.advance(len(part) / model.sample_rate)
+        clip.advance(len(part) / model.sample_rate / share)
     return np.concatenate([*codes, stream.flush()], axis=1)
+
+
+def _notes(sound: Sound) -> dict[str, list[str]]:
+    """What was done to a sound and what was wrong with it."""
+    notes = {"done": list(sound.done), "warnings": list(sound.warnings)}
+    return {name: found for name, found in notes.items() if found}

@@ -1,107 +1,100 @@
-"""`mimi info`: what a model, a token file or a sound file is."""
+"""`mimi info`: what models, token files and sound files are."""
 
 from __future__ import annotations
 
 import argparse
-import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import build_info
-from ..audio import audio_info
-from ..token_files import SUFFIXES, read_tokens
-from ..token_files.formats import FORMAT
-from ._common import DEFAULT_MODEL, add_model_options, load_model
+from . import facts
+from .console import UsageError
+from .facts import Facts
+from .inputs import Input, counted, find, named
+from .options import DEFAULT_MODEL, Verbs, add_command, add_model_options
+from .plan import nothing_in
+from .several import Listing
 
-HEADER_BYTES = 1 << 16  # in which the metadata of a token file lie
+EXAMPLES = """\
+  mimi info talk.wav
+  mimi info recordings/ tokens/               a line for each file, and totals
+  mimi info demo                              the embedded model
+  mimi info kyutai/mimi --json                with its whole configuration"""
 
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(verbs: Verbs) -> None:
     """Describe the command."""
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "info",
-        help="describe a model, a token file or a sound file",
-        description="Describe a model (directory, file, hub name or 'demo'), a token file or a sound file.",
+        "describe models, token files and sound files",
+        "Describe models (directory, file, hub name or 'demo'), token files and sound files. Directories that are not "
+        "models are searched; several files are listed with totals.",
+        EXAMPLES,
     )
-    parser.add_argument("target", nargs="?", metavar="WHAT", help="model, token file or sound file (default: --model)")
+    parser.add_argument(
+        "inputs", nargs="*", metavar="WHAT", help="models, token files, sound files, directories (default: --model)"
+    )
+    parser.add_argument(
+        "--from", dest="list_file", metavar="FILE", help="read the names from FILE, one per line (-: standard input)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, with the whole configuration of a model")
     add_model_options(parser, default=DEFAULT_MODEL, default_text=DEFAULT_MODEL)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the description; the exit code."""
-    target = args.target or args.model
-    path = Path(target)
-    if path.is_file() and _holds_tokens(path):
-        facts = _token_facts(path)
-    elif path.is_file() and path.suffix.lower() != ".safetensors":
-        facts = {"kind": "audio", "path": target, **audio_info(path)}
+    """Print the descriptions; the exit code."""
+    names = [(args.model, False)] if not args.inputs and args.list_file is None else named(args.inputs, args.list_file)
+    models = [name for name, _ in names if facts.is_model_directory(Path(name))]
+    searched = [(name, listed) for name, listed in names if name not in models]
+    found = find(searched, facts.known_suffixes())
+    if found.items and not models and not found.files and not found.unreadable:
+        raise UsageError(nothing_in(found, facts.known_suffixes()))
+    single = len(names) == 1 and not any(item.is_directory for item in found.items)
+    listing = Listing(args, found, single=single)
+    text = _all_lines if single else _one_line
+    for name in models:
+        listing.add(name, partial(facts.of_model, args, name), text)
+    for item in found.items:
+        for path in item.files:
+            listing.add(str(path) if item.is_directory else item.name, partial(_describe, args, item, path), text)
+    return listing.end()
+
+
+def _describe(args: argparse.Namespace, item: Input, path: Path) -> Facts:
+    """What a file is, or the model of a name that is not a file."""
+    if path.exists() or item.is_directory:
+        return facts.of_file(args, path)
+    if path.suffix.lower() in facts.known_suffixes():
+        raise FileNotFoundError(2, "No such file or directory", item.name)
+    return facts.of_model(args, item.name)
+
+
+def _all_lines(found: Facts) -> str:
+    shown = {key.replace("_", " "): value for key, value in found.items() if key != "config"}
+    width = max(map(len, shown))
+    return "\n".join(f"{key:{width}}  {_text(value)}" for key, value in shown.items())
+
+
+def _one_line(found: Facts) -> str:
+    if found["kind"] == "audio":
+        channels = counted(found["channels"], "channel")
+        said = f"{found['seconds']:.2f} s, {found['sample_rate']} Hz, {channels}, {found['format']}"
+    elif found["kind"] == "model":
+        said = f"{found['codebooks']} codebooks of {found['codebook_size']}, {found['weight_bytes']} bytes of weights"
     else:
-        facts = _model_facts(args, target)
-    if args.json:
-        print(json.dumps(facts, indent=2))
-    else:
-        facts.pop("config", None)
-        width = max(map(len, facts))
-        for key, value in facts.items():
-            print(f"{key.replace('_', ' '):{width}}  {_text(value)}")
-    return 0
-
-
-def _holds_tokens(path: Path) -> bool:
-    if path.suffix.lower() != ".safetensors":
-        return path.suffix.lower() in SUFFIXES
-    with open(path, "rb") as file:
-        return FORMAT.encode() in file.read(HEADER_BYTES)
-
-
-def _token_facts(path: Path) -> dict[str, Any]:
-    tokens = read_tokens(path)
-    return {
-        "kind": "tokens",
-        "path": str(path),
-        "model": tokens.model,
-        "revision": tokens.revision,
-        "seconds": tokens.seconds,
-        "samples": tokens.num_samples,
-        "frames": tokens.num_frames,
-        "codebooks": tokens.num_codebooks,
-        "codebook_size": tokens.codebook_size,
-        "sample_rate": tokens.sample_rate,
-        "frame_rate": tokens.frame_rate,
-        "bits_per_second": tokens.bits_per_second,
-    }
-
-
-def _model_facts(args: argparse.Namespace, name: str) -> dict[str, Any]:
-    model = load_model(args, name, args.revision)
-    return {
-        "kind": "model",
-        "model": model.name,
-        "revision": model.revision,
-        "layout": model.layout,
-        "sample_rate": model.sample_rate,
-        "frame_rate": model.frame_rate,
-        "frame_size": model.frame_size,
-        "codebooks": model.num_codebooks,
-        "semantic_codebooks": model.num_semantic_codebooks,
-        "codebook_size": model.codebook_size,
-        "bits_per_second": model.bits_per_second(),
-        "latent_dim": model.latent_dim,
-        "weight_bytes": model.weight_bytes,
-        "dtype": model.dtype,
-        "device": model.device,
-        "simd": model.simd,
-        "threads": model.threads,
-        "build": build_info(),
-        "config": model.config.to_dict(),
-    }
+        seconds = f"{found['seconds']:.2f} s, " if "seconds" in found else ""
+        model = f", {found['model']}" if "model" in found else ""
+        said = f"{seconds}{found['codebooks']} codebooks x {found['frames']} frames{model}"
+    return f"{found.get('path', found.get('model'))}: {found['kind']}, {said}"
 
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {item}" for key, item in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "-"
     if isinstance(value, float):
         return f"{value:.6g}"
     return "-" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""The picture of the demo: both spectrograms and the codes under them. Needs matplotlib."""
+"""The picture of the demo: both spectrograms, and what the codes do under them. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from .._arrays import Float32Array, Int64Array
+from .options import DEFAULT_MODEL
 
 WINDOW, HOP = 1024, 240
 RANGE_DB = 80.0
-SPECTRUM_COLOURS, CODE_COLOURS = "magma", "viridis"
+SPECTRUM_COLOURS = "magma"
+# What a code does, and its colour: the darker, the more often it comes back.
+CODE_KINDS = {
+    "as in the frame before": "white",
+    "used once": "#c6dbef",
+    "used twice": "#4292c6",
+    "used more often": "#08306b",
+}
+NOTE = f"The embedded model is a toy that shows how it works. {DEFAULT_MODEL} sounds far better."
 
 
 def draw(
@@ -22,21 +33,24 @@ def draw(
     codes: Int64Array,
     sample_rate: int,
     frame_rate: float,
-    codebook_size: int,
-    title: str,
+    figures: str,
 ) -> None:
-    """Write a PNG: the spectrograms of two clips (L,) on one scale in dB, and the codes (K, T) as an image."""
+    """Write a PNG: the spectrograms of two clips (L,) on one scale in dB, and the use of their codes (K, T)."""
     spectra = {"original": spectrogram(original), "decoded": spectrogram(decoded)}
     top = max(float(spectrum.max()) for spectrum in spectra.values())
-    seconds, kilohertz = len(original) / sample_rate, sample_rate / 2000
+    seconds = len(original) / sample_rate
+    shown = highest_band(list(spectra.values()), top - RANGE_DB)
+    kilohertz = shown * sample_rate / WINDOW / 1000
     codebooks, frames = codes.shape
-
-    figure = Figure(figsize=(11, 8.5), layout="constrained")
-    upper, middle, lower = figure.subplots(3, 1, sharex=True, height_ratios=[3, 3, 2])
-    figure.suptitle(title)
-    for axes, name in ((upper, "original"), (middle, "decoded")):
+    figure = Figure(figsize=(11, 9.5), layout="constrained")
+    figure.suptitle(f"Speech through Mimi's codes and back: {figures}\n{NOTE}", fontsize=11)
+    grid = figure.add_gridspec(3, 2, width_ratios=[12, 1.1], height_ratios=[3, 3, 2.4])
+    first = None
+    for row, (name, spectrum) in enumerate(spectra.items()):
+        axes = figure.add_subplot(grid[row, 0], sharex=first)
+        first = first or axes
         image = axes.imshow(
-            spectra[name] - top,
+            spectrum[:shown] - top,
             origin="lower",
             aspect="auto",
             extent=(0, seconds, 0, kilohertz),
@@ -47,23 +61,59 @@ def draw(
         )
         axes.set_ylabel("frequency (kHz)")
         axes.set_title(name, loc="left")
-    figure.colorbar(image, ax=[upper, middle], label="level (dB)", pad=0.01)
-    image = lower.imshow(
-        codes,
+        axes.tick_params(labelbottom=False)
+    scale = figure.add_subplot(grid[:2, 1])
+    scale.axis("off")
+    figure.colorbar(image, cax=scale.inset_axes((0, 0, 0.25, 1)), label="level (dB)")
+
+    changes = figure.add_subplot(grid[2, 0], sharex=first)
+    changes.imshow(
+        kinds_of(codes),
         aspect="auto",
         extent=(0, frames / frame_rate, codebooks - 0.5, -0.5),
-        vmin=0,
-        vmax=codebook_size - 1,
-        cmap=CODE_COLOURS,
+        vmin=-0.5,
+        vmax=len(CODE_KINDS) - 0.5,
+        cmap=ListedColormap(list(CODE_KINDS.values())),
         interpolation="nearest",
     )
-    figure.colorbar(image, ax=lower, label="code", pad=0.01)
-    lower.set_title("codes", loc="left")
-    lower.set_ylabel("codebook")
-    lower.set_yticks(range(0, codebooks, max(1, codebooks // 8)))
-    lower.set_xlabel("time (s)")
-    lower.set_xlim(0, seconds)
+    changes.set_title("codes", loc="left")
+    patches = [Patch(facecolor=colour, edgecolor="0.6", label=kind) for kind, colour in CODE_KINDS.items()]
+    changes.legend(
+        handles=patches, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=len(patches), frameon=False, fontsize=9
+    )
+    changes.set_ylabel("codebook")
+    changes.set_yticks(range(0, codebooks, max(1, codebooks // 8)))
+    changes.set_xlabel("time (s)")
+    changes.set_xlim(0, seconds)
+    used = figure.add_subplot(grid[2, 1], sharey=changes)
+    counts = [len(np.unique(row)) for row in codes]
+    used.barh(range(codebooks), counts, color="0.6")
+    for index, count in enumerate(counts):
+        used.text(count, index, f" {count}", va="center", fontsize=8)
+    used.set_xlim(0, 1.3 * max(counts, default=1) + 1)
+    used.set_title(f"different codes\nin {frames} frames", loc="left", fontsize=8)
+    used.tick_params(labelleft=False)
+    used.set_xticks([])
     figure.savefig(file, format="png", dpi=130)
+
+
+def kinds_of(codes: Int64Array) -> Int64Array:
+    """For codes (K, T): which of `CODE_KINDS` each is, (K, T)."""
+    kinds = np.empty_like(codes)
+    for row, into in zip(codes, kinds, strict=True):
+        _, which, counts = np.unique(row, return_inverse=True, return_counts=True)
+        into[:] = np.minimum(counts[which.reshape(-1)], len(CODE_KINDS) - 1)
+    kinds[:, 1:][codes[:, 1:] == codes[:, :-1]] = 0
+    return kinds
+
+
+def highest_band(spectra: list[npt.NDArray[np.float32]], floor: float) -> int:
+    """How many bands, from the lowest up, hold anything above a level in dB in one of the spectra."""
+    loud = np.zeros(spectra[0].shape[0], np.bool_)
+    for spectrum in spectra:
+        # what only a few frames in a hundred have is the spread of a click, not a band in use
+        loud |= np.percentile(spectrum, 98, axis=1) > floor
+    return int(np.flatnonzero(loud).max(initial=0)) + 1
 
 
 def spectrogram(pcm: Float32Array) -> npt.NDArray[np.float32]:

@@ -4,112 +4,122 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import CodesError, MimiError
-from ..token_files import SUFFIXES, Tokens, format_by_suffix, read_tokens, write_tokens
-from ._common import PIPE, Job, Progress, UsageError, add_file_options, plan, positive, run_jobs, say, writing
+from ..errors import CodesError
+from ..token_files import KYUTAI, SUFFIXES, Codec, FileFormat, Tokens, format_by_suffix, read_tokens, write_tokens
+from ..token_files.formats import READ_SUFFIXES
+from .console import PIPE, UsageError, binary_input
+from .facts import Facts, token_facts, use_of_codes
+from .inputs import find, is_standard_input, named
+from .options import (
+    Verbs,
+    add_command,
+    add_file_options,
+    add_input_options,
+    add_model_options,
+    load_model,
+    positive,
+)
+from .output import is_stream, writing
+from .plan import Job, nothing_in, plan
+from .progress import Clip
+from .several import Listing
+from .work import Run
 
-FORMATS = {file_format: suffix for suffix, file_format in SUFFIXES.items()}
 SHOWN_FRAMES = 8
 
+EXAMPLES = """\
+  mimi tokens talk.safetensors                     what it holds, how each codebook is used
+  mimi tokens talk.safetensors -o talk.mcs         packed: 11 bits per code
+  mimi tokens tokens/ -o packed/ --format mcs      a directory
+  mimi tokens talk.mcs --frames 100:200 -k 1 --json
+  mimi tokens codes.npy -o talk.mcs                bare codes (K, T), taken for those of kyutai/mimi"""
 
-def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+
+def add_parser(verbs: Verbs) -> None:
     """Describe the command."""
-    parser = verbs.add_parser(
+    parser = add_command(
+        verbs,
         "tokens",
-        help="show and convert token files",
-        description=f"Show what token files ({', '.join(SUFFIXES)}) hold, or with -o convert them. The kind is told by "
-        "content, and made by the suffix of the output or --format. Directories are searched and mirrored.",
+        "show and convert token files",
+        f"Show what token files ({', '.join(READ_SUFFIXES)}) hold, or with -o convert them. The kind is told by "
+        "content, and made by the suffix of the output or --format. Directories are searched and mirrored. "
+        "Files that are there already are kept.",
+        EXAMPLES,
     )
-    parser.add_argument("inputs", nargs="+", metavar="IN", help=f"token files, directories, or {PIPE} for a pipe")
+    add_input_options(parser, "token files")
     parser.add_argument("-o", "--output", metavar="OUT", help=f"token file, directory, or {PIPE}; without it, show")
-    parser.add_argument("--format", choices=list(FORMATS), help="kind of file to make (default: by suffix)")
+    parser.add_argument("--format", choices=list(SUFFIXES.values()), help="kind of file to make (default: by suffix)")
     parser.add_argument("-k", "--codebooks", type=positive, metavar="K", help="only the first K codebooks")
     parser.add_argument("--frames", type=_frame_range, metavar="A:B", help="only frames A to B; either may be left out")
-    add_file_options(parser)
+    add_file_options(parser, jobs=False)
+    add_model_options(parser, default=None, default_text=f"{KYUTAI.model}; read for files of bare codes alone")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Show or convert all inputs; the exit code."""
+    names = named(args.inputs, args.list_file)
+    if args.output is None and (args.format or args.force):
+        raise UsageError("--format and --force go with -o")
+    codec = _codec(args)
     if args.output is None:
-        if args.format or args.force:
-            raise UsageError("--format and --force go with -o")
-        return _show(args)
-    jobs = plan(args.inputs, args.output, list(SUFFIXES), FORMATS[args.format or "safetensors"])
-    formats = {
-        job: args.format or ("safetensors" if job.target is None else format_by_suffix(job.target)) for job in jobs
-    }
+        return _show(args, names, codec)
+    what = plan(names, args.output, READ_SUFFIXES, f".{args.format or 'safetensors'}")
+    formats = {job: _format(job, args.format) for job in what.jobs}
+    single = len(what.jobs) == 1
 
-    def work(job: Job, _: Progress) -> dict[str, Any]:
-        tokens = _cut(read_tokens(sys.stdin.buffer if job.source is None else job.source), args)
+    def work(job: Job, _: Clip) -> dict[str, Any]:
+        source = binary_input() if job.source is None else job.source
+        tokens = _cut(read_tokens(source, codec=codec), args, single)
         with writing(job.target) as file:
             write_tokens(file, tokens, formats[job])
         return {"seconds": tokens.seconds, "frames": tokens.num_frames, "codebooks": tokens.num_codebooks}
 
-    return run_jobs("transcode", jobs, work, args)
+    return Run("tokens", "converted", what, args).do(work)
 
 
-def _show(args: argparse.Namespace) -> int:
-    names: list[str] = []
-    for name in args.inputs:
-        path = Path(name)
-        found = [str(file) for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES]
-        names += found if path.is_dir() else [name]
-    all_facts, failed = [], False
-    for name in names:
-        try:
-            tokens = _cut(read_tokens(sys.stdin.buffer if name == PIPE else name), args)
-        except (MimiError, OSError) as error:
-            say(f"mimi: {name}: {getattr(error, 'strerror', None) or error}")
-            failed = True
-            continue
-        facts = {"path": name, **statistics(tokens)}
-        all_facts.append(facts)
-        if not args.json:
-            print("\n".join(_lines(facts, tokens)))
-    if args.json:
-        print(json.dumps(all_facts if len(all_facts) != 1 else all_facts[0], indent=2))
-    return 1 if failed else 0
+def _codec(args: argparse.Namespace) -> Codec:
+    """The codec that bare codes are taken to be of."""
+    if args.model in (None, KYUTAI.model):
+        return KYUTAI
+    return Codec.of(load_model(args, args.model, args.revision, parts="decoder", num_codebooks=1))
 
 
-def statistics(tokens: Tokens) -> dict[str, Any]:
-    """What a token file says of its codes, and how often each is used."""
-    rows = [_row_statistics(row) for row in tokens.codes]
-    return {
-        "model": tokens.model,
-        "revision": tokens.revision,
-        "seconds": tokens.seconds,
-        "samples": tokens.num_samples,
-        "frames": tokens.num_frames,
-        "codebooks": tokens.num_codebooks,
-        "codebook_size": tokens.codebook_size,
-        "frame_rate": tokens.frame_rate,
-        "bits_per_second": tokens.bits_per_second,
-        "entropy_bits_per_second": sum(row["entropy_bits"] for row in rows) * tokens.frame_rate,
-        "rows": rows,
-    }
+def _format(job: Job, wanted: FileFormat | None) -> FileFormat:
+    if wanted is not None or job.target is None or is_stream(job.target):
+        return wanted or "safetensors"
+    if job.target.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"a token file ends in {', '.join(SUFFIXES)}, got {job.target}")
+    return format_by_suffix(job.target)
 
 
-def _row_statistics(row: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, Any]:
-    codes, counts = np.unique(row, return_counts=True)
-    shares = counts / max(1, row.size)
-    top = int(counts.argmax()) if counts.size else None
-    return {
-        "codes_used": int(codes.size),
-        "entropy_bits": max(0.0, float(-(shares * np.log2(shares)).sum())),
-        "most_frequent": None if top is None else int(codes[top]),
-        "most_frequent_share": 0.0 if top is None else float(shares[top]),
-    }
+def _show(args: argparse.Namespace, names: list[tuple[str, bool]], codec: Codec) -> int:
+    if is_standard_input([name for name, _ in names]):
+        names = [(PIPE, False)]
+    found = find(names, READ_SUFFIXES)
+    if not found.files and not found.unreadable:
+        raise UsageError(nothing_in(found, READ_SUFFIXES))
+    single = len(found.items) == 1 and not found.items[0].is_directory
+    listing = Listing(args, found, single=single)
+    for path in found.files:
+        listing.add(str(path), partial(_describe, args, path, codec, single), _lines)
+    return listing.end()
 
 
-def _lines(facts: dict[str, Any], tokens: Tokens) -> list[str]:
+def _describe(args: argparse.Namespace, path: Path, codec: Codec, single: bool) -> Facts:
+    source = binary_input() if str(path) == PIPE else path
+    tokens = _cut(read_tokens(source, codec=codec), args, single)
+    first = tokens.codes[:, :SHOWN_FRAMES].tolist()
+    return {"kind": "tokens", "path": str(path), **token_facts(tokens), **use_of_codes(tokens), "first_codes": first}
+
+
+def _lines(facts: Facts) -> str:
     lines = [
         f"{facts['path']}",
         f"  model     {facts['model']}" + (f" at {facts['revision']}" if facts["revision"] else ""),
@@ -119,23 +129,25 @@ def _lines(facts: dict[str, Any], tokens: Tokens) -> list[str]:
         "entropy of each codebook in this clip",
         "  codebook  used  entropy  most frequent   first codes",
     ]
-    for index, (row, codes) in enumerate(zip(facts["rows"], tokens.codes, strict=True)):
+    more = " ..." if facts["frames"] > SHOWN_FRAMES else ""
+    for index, (row, codes) in enumerate(zip(facts["rows"], facts["first_codes"], strict=True)):
         frequent = "-" if row["most_frequent"] is None else f"{row['most_frequent']} ({row['most_frequent_share']:.0%})"
-        first = " ".join(f"{code:4d}" for code in codes[:SHOWN_FRAMES]) + (" ..." if len(codes) > SHOWN_FRAMES else "")
+        first = " ".join(f"{code:4d}" for code in codes) + more
         lines.append(
             f"  {index:8d}  {row['codes_used']:4d}  {row['entropy_bits']:7.2f}  {frequent:14s} {first}".rstrip()
         )
-    return lines
+    return "\n".join(lines)
 
 
-def _cut(tokens: Tokens, args: argparse.Namespace) -> Tokens:
-    """The codebooks and frames that were asked for."""
+def _cut(tokens: Tokens, args: argparse.Namespace, single: bool) -> Tokens:
+    """The codebooks and frames that were asked for; of a single file, others are wrong usage."""
+    wrong = UsageError if single else CodesError
     if args.codebooks is not None and args.codebooks > tokens.num_codebooks:
-        raise CodesError(f"the file has {tokens.num_codebooks} codebooks, asked for {args.codebooks}")
+        raise wrong(f"the file has {tokens.num_codebooks} codebooks, asked for {args.codebooks}")
     start, stop = args.frames or (0, None)
     stop = tokens.num_frames if stop is None else stop
     if not 0 <= start <= stop <= tokens.num_frames:
-        raise CodesError(f"the file has {tokens.num_frames} frames, asked for {start}:{stop}")
+        raise wrong(f"the file has {tokens.num_frames} frames, asked for frames {start} to {stop}")
     first, last = (round(frame * tokens.sample_rate / tokens.frame_rate) for frame in (start, stop))
     samples = max(0, min(tokens.num_samples, last) - first)
     codes = np.ascontiguousarray(tokens.codes[: args.codebooks, start:stop])
@@ -149,4 +161,4 @@ def _frame_range(text: str) -> tuple[int, int | None]:
             raise ValueError(text)
         return int(start or 0), int(stop) if stop else None
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected A:B, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected A:B, got {text[:40]!r}") from None

@@ -1,0 +1,134 @@
+"""What a model, a token file or a sound file is, as names and values."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import build_info
+from ..audio import AUDIO_SUFFIXES, audio_info
+from ..errors import LoadError
+from ..token_files import KYUTAI, SUFFIXES, Tokens, read_tokens
+from ..token_files.arrays import INTEGERS
+from ..token_files.formats import FORMAT, READ_SUFFIXES
+from .options import load_model
+
+SAFETENSORS = ".safetensors"
+PEEKED_BYTES = 1 << 20  # of a safetensors header; one that is longer is that of a model
+MODEL_FILES = ("config.json", "model.safetensors", "model.safetensors.index.json")
+
+Facts = dict[str, Any]
+
+
+def is_model_directory(path: Path) -> bool:
+    """Whether a directory is a model, and not a collection of files."""
+    return path.is_dir() and any((path / name).is_file() for name in MODEL_FILES)
+
+
+def of_file(args: argparse.Namespace, path: Path) -> Facts:
+    """What a file is. Errors are those of reading it."""
+    suffix = path.suffix.lower()
+    if suffix in READ_SUFFIXES and (suffix != SAFETENSORS or _holds_tokens(path)):
+        return of_tokens(path)
+    if suffix == SAFETENSORS:
+        return of_model(args, str(path))
+    return {"kind": "audio", "path": str(path), **audio_info(path)}
+
+
+def known_suffixes() -> list[str]:
+    """The suffixes of files that are picked from directories."""
+    return [*SUFFIXES, *(suffix for suffix in AUDIO_SUFFIXES if suffix not in SUFFIXES)]
+
+
+def _holds_tokens(path: Path) -> bool:
+    """Whether a safetensors file holds codes, from its header: they are integers, and weights are not."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > PEEKED_BYTES:
+            return False
+        header = file.read(size)
+    if FORMAT.encode() in header:
+        return True
+    try:
+        entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
+        return bool(entries) and all(entry["dtype"] in INTEGERS for entry in entries.values())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False  # loading it as a model says what is wrong
+
+
+def of_tokens(path: Path) -> Facts:
+    """What a token file holds."""
+    try:
+        return {"kind": "tokens", "path": str(path), **token_facts(read_tokens(path))}
+    except LoadError as error:
+        try:
+            tokens = read_tokens(path, codec=KYUTAI)
+        except (ValueError, OSError):
+            raise error from None
+    named = ("model", "revision", "seconds", "samples", "frame_rate", "sample_rate", "codebook_size", "bits_per_second")
+    facts = token_facts(tokens)
+    return {"kind": "bare codes", "path": str(path), **{key: facts[key] for key in facts if key not in named}}
+
+
+def token_facts(tokens: Tokens) -> Facts:
+    """What a token file says of itself."""
+    return {
+        "model": tokens.model,
+        "revision": tokens.revision,
+        "seconds": tokens.seconds,
+        "samples": tokens.num_samples,
+        "frames": tokens.num_frames,
+        "codebooks": tokens.num_codebooks,
+        "codebook_size": tokens.codebook_size,
+        "sample_rate": tokens.sample_rate,
+        "frame_rate": tokens.frame_rate,
+        "bits_per_second": tokens.bits_per_second,
+    }
+
+
+def use_of_codes(tokens: Tokens) -> Facts:
+    """How often the codes of each codebook are used."""
+    rows = [_use_of_row(row) for row in tokens.codes]
+    return {"entropy_bits_per_second": sum(row["entropy_bits"] for row in rows) * tokens.frame_rate, "rows": rows}
+
+
+def _use_of_row(row: np.ndarray[Any, np.dtype[np.int64]]) -> Facts:
+    codes, counts = np.unique(row, return_counts=True)
+    shares = counts / max(1, row.size)
+    top = int(counts.argmax()) if counts.size else None
+    return {
+        "codes_used": int(codes.size),
+        "entropy_bits": max(0.0, float(-(shares * np.log2(shares)).sum())),
+        "most_frequent": None if top is None else int(codes[top]),
+        "most_frequent_share": 0.0 if top is None else float(shares[top]),
+    }
+
+
+def of_model(args: argparse.Namespace, name: str) -> Facts:
+    """What a model is; it is loaded for that."""
+    model = load_model(args, name, args.revision)
+    return {
+        "kind": "model",
+        "model": model.name,
+        "revision": model.revision,
+        "layout": model.layout,
+        "sample_rate": model.sample_rate,
+        "frame_rate": model.frame_rate,
+        "frame_size": model.frame_size,
+        "codebooks": model.num_codebooks,
+        "semantic_codebooks": model.num_semantic_codebooks,
+        "codebook_size": model.codebook_size,
+        "bits_per_second": model.bits_per_second(),
+        "latent_dim": model.latent_dim,
+        "weight_bytes": model.weight_bytes,
+        "dtype": model.dtype,
+        "device": model.device,
+        "simd": model.simd,
+        "threads": model.threads,
+        "build": build_info(),
+        "config": model.config.to_dict(),
+    }

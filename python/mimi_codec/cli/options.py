@@ -1,0 +1,113 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import textwrap
+from typing import Any
+
+from .._options import DTYPES
+from ..errors import ConfigError
+from ..model import Mimi
+from .console import PIPE, UsageError, say
+
+DEMO = "demo"
+DEFAULT_MODEL = "kyutai/mimi"
+
+Verbs = Any  # argparse keeps the type of its subparsers to itself
+
+
+def add_command(verbs: Verbs, name: str, summary: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """A command with its help: what it does, and examples."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=summary,
+        description=textwrap.fill(description, min(100, shutil.get_terminal_size().columns - 2)),
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def positive(text: str) -> int:
+    """An option of at least 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text[:40]!r}") from None
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text[:40]}")
+    return number
+
+
+def add_input_options(parser: argparse.ArgumentParser, what: str) -> None:
+    """What is read."""
+    parser.add_argument("inputs", nargs="*", metavar="IN", help=f"{what}, directories, or {PIPE} for a pipe")
+    parser.add_argument(
+        "--from",
+        dest="list_file",
+        metavar="FILE",
+        help=f"read the names of inputs from FILE, one per line ({PIPE}: from the standard input)",
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser, *, default: str | None, default_text: str) -> None:
+    """Which model, and how it runs."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        default=default,
+        metavar="NAME",
+        help=f"directory, file, hub name or {DEMO!r} (default: {default_text})",
+    )
+    group.add_argument("--revision", metavar="REV", help="branch, tag or commit of the hub's repository")
+    group.add_argument("--offline", action="store_true", help="use only files on this machine")
+    add_computing_options(group)
+
+
+def add_computing_options(group: Any) -> None:
+    """How a model runs."""
+    group.add_argument("--threads", type=positive, metavar="N", help="threads (default: MIMI_NUM_THREADS, or 1)")
+    group.add_argument(
+        "--dtype", choices=DTYPES, default=DTYPES[0], help="how weights are stored (default: %(default)s)"
+    )
+
+
+def add_file_options(parser: argparse.ArgumentParser, *, jobs: bool) -> None:
+    """How files are written and what is reported."""
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="overwrite files that are there (otherwise they are kept)"
+    )
+    if jobs:
+        parser.add_argument(
+            "-j",
+            "--jobs",
+            type=positive,
+            default=1,
+            metavar="N",
+            help="work on N files at once with one model (default: 1)",
+        )
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON on the standard output")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
+
+
+def load_model(args: argparse.Namespace, name: str, revision: str | None, **options: Any) -> Mimi:
+    """The model called `name`, with the options of `add_model_options`."""
+    options = {"threads": args.threads, "dtype": args.dtype, **options}
+    try:
+        if name == DEMO:
+            return Mimi.demo(**options)
+        if not getattr(args, "quiet", False):
+            say(f"mimi: loading {name}")
+        return Mimi.from_pretrained(name, revision=revision, local_files_only=args.offline, **options)
+    except ConfigError as error:
+        if options.get("num_codebooks") is not None and "num_codebooks" in str(error):
+            raise UsageError(f"-k {options['num_codebooks']}: {error}") from error
+        raise
+
+
+def check_codebooks(model: Mimi, count: int) -> None:
+    """Refuse more codebooks than the model has."""
+    if count > model.num_codebooks:
+        raise UsageError(f"-k {count}: {model.name} has {model.num_codebooks} codebooks")
