@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from transformers import MimiModel
 
+import synthetic
+
 # float32 sums taken in another order differ by about 1e-6 of the largest value on these models (measured against
 # float64); ten times that is still far below what any wrong tap, position or weight changes.
 RELATIVE = 1e-5
@@ -19,7 +21,7 @@ FLIPPED_SHARE = 1e-3
 @torch.no_grad()
 def latents(model: MimiModel, pcm: np.ndarray) -> np.ndarray:
     """(L,) -> (D, T), (B, 1, L) -> (B, D, T): before the quantizer."""
-    return _like(pcm, 1, model.encoder(_batched(pcm, 1)).latents)
+    return _like(pcm, 1, synthetic.encoder(model, _batched(pcm, 1)))
 
 
 @torch.no_grad()
@@ -38,7 +40,7 @@ def decode(model: MimiModel, codes: np.ndarray) -> np.ndarray:
 @torch.no_grad()
 def decode_latents(model: MimiModel, latents: np.ndarray) -> np.ndarray:
     """(D, T) -> (L,), (B, D, T) -> (B, 1, L)."""
-    audio = model.decoder(_batched(latents, 2)).audio_values
+    audio = synthetic.decoder(model, _batched(latents, 2))
     return audio.numpy() if latents.ndim == 3 else audio[0, 0].numpy()
 
 

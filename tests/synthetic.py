@@ -13,8 +13,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from transformers import MimiConfig, MimiModel
+from transformers import MimiConfig, MimiModel, masking_utils
+from transformers.models.mimi import modeling_mimi
 from transformers.models.mimi.modeling_mimi import MimiEuclideanCodebook, MimiLayerScale
+
+# Transformers 4 forgets the window of the attention. Its models get the mask that later versions make, so that they are
+# the reference beyond the window too; test_transformers_versions.py looks at what they do by themselves.
+if hasattr(modeling_mimi, "create_causal_mask"):
+    modeling_mimi.create_causal_mask = masking_utils.create_sliding_window_causal_mask
 
 # Names in memory (Transformers 5) and in the files of `kyutai/mimi`.
 MEMORY_TO_FLAT = (
@@ -25,6 +31,9 @@ MEMORY_TO_FLAT = (
     ("decoder.decoder_transformer.", "decoder_transformer."),
     ("decoder.decoder_seanet.", "decoder."),
 )
+
+# Where the convolution stacks are in memory; Transformers 4 has the names of the files.
+SEANET = re.compile(r"(encoder\.(encoder_seanet\.)?|decoder\.(decoder_seanet\.)?)layers\.")
 
 # Names in the files of `kyutai/mimi` and in Kyutai's own; q, k and v are joined apart from this.
 FLAT_TO_KYUTAI = (
@@ -81,7 +90,7 @@ def build(config: MimiConfig, seed: int = 1) -> MimiModel:
             taps = module.kernel_size[0]
             if isinstance(module, nn.ConvTranspose1d):
                 taps //= module.stride[0]  # taps that meet in one output
-            gain = 1.4 if "seanet" in name else 1.0  # what an ELU takes away
+            gain = 1.4 if SEANET.match(name) else 1.0  # what an ELU takes away
             fill(module.weight, gain / math.sqrt(module.in_channels // module.groups * taps))
             fill(module.bias, 0.02)
         elif isinstance(module, nn.Linear):
@@ -95,7 +104,7 @@ def build(config: MimiConfig, seed: int = 1) -> MimiModel:
         elif isinstance(module, MimiEuclideanCodebook):
             module.cluster_usage.copy_(torch.rand(module.cluster_usage.shape, generator=rng) * 5 + 0.5)
 
-    latents = model.encoder(_probe(config, rng)).latents
+    latents = encoder(model, _probe(config, rng))
     for rvq in (
         model.quantizer.semantic_residual_vector_quantizer,
         model.quantizer.acoustic_residual_vector_quantizer,
@@ -110,16 +119,33 @@ def build(config: MimiConfig, seed: int = 1) -> MimiModel:
     return model
 
 
+def encoder(model: MimiModel, pcm: torch.Tensor) -> torch.Tensor:
+    """Audio (B, 1, L) to the latents (B, D, T) before the quantizer."""
+    if hasattr(model.encoder, "encoder_seanet"):
+        return model.encoder(pcm).latents
+    hidden = model.encoder_transformer(model.encoder(pcm).transpose(1, 2))[0]
+    return model.downsample(hidden.transpose(1, 2))
+
+
+def decoder(model: MimiModel, latents: torch.Tensor) -> torch.Tensor:
+    """Latents (B, D, T) after the quantizer to audio (B, 1, L)."""
+    if hasattr(model.decoder, "decoder_seanet"):
+        return model.decoder(latents).audio_values
+    hidden = model.decoder_transformer(model.upsample(latents).transpose(1, 2))[0]
+    return model.decoder(hidden.transpose(1, 2))
+
+
 def _probe(config: MimiConfig, rng: torch.Generator) -> torch.Tensor:
     """About 50 frames of coloured noise, as loud as speech."""
-    hop = math.prod(config.upsampling_ratios) * config.latent_stride
+    stride = int(config.encodec_frame_rate / config.frame_rate)
+    hop = math.prod(config.upsampling_ratios) * stride
     noise = torch.randn((1, config.audio_channels, 50 * hop), generator=rng)
     coloured = noise + 4 * nn.functional.avg_pool1d(noise, 9, 1, 4)
     return 0.3 * coloured / coloured.abs().max()
 
 
 def memory_state(model: MimiModel) -> dict[str, torch.Tensor]:
-    """Tensors under the names Transformers 5 uses in memory."""
+    """Tensors under the names that Transformers uses in memory."""
     return {name: value.clone().contiguous() for name, value in model.state_dict().items()}
 
 
@@ -139,9 +165,9 @@ def kyutai_state(model: MimiModel) -> dict[str, torch.Tensor]:
     """Tensors under Kyutai's names: fused `in_proj_weight`, with q and k in interleaved rotary order."""
     heads = model.config.num_attention_heads
     transposed = {
-        name.removeprefix("decoder.decoder_seanet.").removesuffix(".conv")
+        name.removeprefix("decoder.").removeprefix("decoder_seanet.").removesuffix(".conv")
         for name, module in model.named_modules()
-        if isinstance(module, nn.ConvTranspose1d) and "seanet" in name
+        if isinstance(module, nn.ConvTranspose1d) and SEANET.match(name)
     }
 
     def interleaved(weight):

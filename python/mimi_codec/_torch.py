@@ -10,13 +10,15 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy.typing as npt
 import torch
 from torch import nn
 
 from .errors import AudioError, CodesError, InputTypeError
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class CodecModule(nn.Module):
@@ -47,6 +49,11 @@ class CodecModule(nn.Module):
         """Nothing to load."""
 
 
+def outside_graphs(method: Method) -> Method:
+    """Keep `torch.compile` from looking into a method: the graph breaks there, and the codec runs as it always does."""
+    return cast("Method", torch.compiler.disable(method))
+
+
 class ScratchDirectory:
     """A directory of its own for a checkpoint, removed with the last object that holds on to it."""
 
@@ -61,6 +68,15 @@ class ScratchDirectory:
         return type(None), ()  # another process has no part in it
 
 
+def plain(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor with its memory as its values say.
+
+    PyTorch negates and conjugates by a bit that readers of the memory do not see: `z.conj().imag` lies there with the
+    sign of `z.imag`.
+    """
+    return tensor.resolve_conj().resolve_neg()
+
+
 def audio_in(value: Any, what: str) -> torch.Tensor:
     """Audio (B, 1, L) of any float type on any device, as float32 on the CPU."""
     if not isinstance(value, torch.Tensor):
@@ -69,7 +85,7 @@ def audio_in(value: Any, what: str) -> torch.Tensor:
         raise InputTypeError(f"{what} must be of a float type, got {value.dtype}")
     if value.dim() != 3 or value.shape[1] != 1 or value.shape[0] < 1:
         raise AudioError(f"{what} must have shape (B, 1, L) with B >= 1, got {tuple(value.shape)}")
-    return value.detach().to("cpu", torch.float32)
+    return plain(value.detach().to("cpu", torch.float32))
 
 
 def codes_in(value: Any, what: str) -> torch.Tensor:
@@ -80,7 +96,7 @@ def codes_in(value: Any, what: str) -> torch.Tensor:
         raise InputTypeError(f"{what} must be of an integer type, got {value.dtype}")
     if value.dim() != 3 or value.shape[0] < 1:
         raise CodesError(f"{what} must have shape (B, K, T) with B >= 1, got {tuple(value.shape)}")
-    return value.detach().cpu()
+    return plain(value.detach().cpu())
 
 
 def tensor_out(array: npt.NDArray[Any], device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:

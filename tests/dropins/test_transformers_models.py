@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+import transformers
 from transformers import GenerationConfig, MimiModel, PreTrainedModel
 from transformers.models.csm.generation_csm import CsmGenerationMixin
 
@@ -213,11 +214,15 @@ class TestSpeechToText:
     @pytest.mark.parametrize("window", [None, 1, 2, 7])
     def test_generate(self, rows, frames, window):
         """Windows of frames are encoded one after another, beyond the attention window of 3 frames."""
-        results = []
-        for model in pair(tiny_models.speech_to_text):
+        models = pair(tiny_models.speech_to_text)
+        for model in models:
             model.generation_config.audio_window_size = window
-            results.append(model.generate(input_values=pcm(frames, rows), do_sample=False))
-        theirs, ours = results
+        if transformers.__version__.startswith("4.") and (frames, window) == (20.4, None):
+            for model in models:  # Transformers 4 itself cannot take what its default window leaves over
+                with pytest.raises(RuntimeError, match="must match the size"):
+                    model.generate(input_values=pcm(frames, rows), do_sample=False)
+            return
+        theirs, ours = (model.generate(input_values=pcm(frames, rows), do_sample=False) for model in models)
         assert torch.equal(ours, theirs)
         assert ours.shape[1] >= 20
         assert len(ours.unique()) > 8

@@ -49,7 +49,7 @@ class TestMoshi:
             vocab_size=50,
             ffn_dim=32,
             num_codebooks=4,
-            audio_encoder_config=CODEC,
+            audio_encoder_config=dict(CODEC),
             depth_decoder_config={
                 "hidden_size": 16,
                 "num_hidden_layers": 1,
@@ -166,7 +166,7 @@ class TestCsm:
             codebook_pad_token_id=34,
             audio_token_id=50,
             audio_eos_token_id=51,
-            codec_config=CODEC,
+            codec_config=dict(CODEC),
             depth_decoder_config={
                 "num_codebooks": 4,
                 "backbone_hidden_size": 16,
@@ -209,9 +209,10 @@ class TestCsm:
 
     def test_the_number_of_placeholders(self, model, layout):
         """The processor counts frames by itself: they are those of the codec."""
-        from transformers.models.csm.processing_csm import CsmProcessor
+        from transformers.models.csm.processing_csm import CsmProcessor, CsmProcessorKwargs
 
-        kwargs = CsmProcessor.audio_kwargs["encoded_length_kwargs"]
+        defaults = getattr(CsmProcessor, "audio_kwargs", None) or CsmProcessorKwargs._defaults["audio_kwargs"]
+        kwargs = defaults["encoded_length_kwargs"]
         for samples in (1920, 1921, 5000, 24000):
             clip = codes((4, -(-samples // 1920)))
             frames = csm.audio_frames(clip, layout)
@@ -282,7 +283,7 @@ class TestSpeechToText:
             audio_pad_token_id=51 + 4 * 33,
             bos_token_id=50,
             ffn_dim=32,
-            codec_config=CODEC,
+            codec_config=dict(CODEC),
         )
         torch.manual_seed(1)
         model = transformers.KyutaiSpeechToTextForConditionalGeneration(config).eval()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from torch import nn
-from transformers import MimiConfig
 
 from ..errors import ConfigError, InputTypeError
 from ..model import Mimi
+from .installed import MimiConfig
 from .model import InvalidCodes, MimiModel
 
 # Where the models keep their codec: Moshi; CSM and KyutaiSpeechToText.

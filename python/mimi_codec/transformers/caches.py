@@ -6,13 +6,12 @@ Here one `EncoderStream` or `DecoderStream` is the whole state, and every cache 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any, NoReturn, TypeVar
-
-from transformers import DynamicCache
 
 from ..errors import StreamError
 from ..streams import DecoderStream, EncoderStream
+from .installed import DynamicCache
 
 ATTRIBUTE = "mimi_codec_stream"
 
@@ -42,6 +41,30 @@ class StreamCache(DynamicCache):
 
     # Beam search would call these; without tensors to work on they would silently do nothing.
     crop = reorder_cache = batch_repeat_interleave = batch_select_indices = _refuse
+
+
+def take_cache(given: Any, options: MutableMapping[str, Any], names: tuple[str, ...]) -> Any:
+    """Take the one cache that was given, under whichever name, out of a call's arguments.
+
+    Args:
+        given: The cache under the newest name, or None.
+        options: The other arguments of the call; the names that are found here are removed.
+        names: The names of this cache. `cache` and `past_key_values` are among them where a call has only one.
+
+    Returns:
+        The cache, or None where no name has one.
+
+    Raises:
+        StreamError: Two names have different caches.
+    """
+    for name in names:
+        other = options.pop(name, None)
+        if other is None:
+            continue
+        if given is not None and other is not given:
+            raise StreamError(f"{name} is another name of {names[0]}; two different caches were given under them")
+        given = other
+    return given
 
 
 def take_stream(kind: type[Stream], batch_size: int, create: Callable[[], Stream], *caches: Any) -> Stream:

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import MimiConfig
 
-from .._torch import ScratchDirectory
+from .._torch import ScratchDirectory, plain
 from ..errors import WeightsError
 from ..hub import CONFIG, WEIGHTS
 from ..model import Mimi
+from .installed import MimiConfig
 
 
 def load_state(
@@ -43,5 +43,5 @@ def read_state(codec: Mimi) -> dict[str, torch.Tensor]:
 
 def _on_disk(tensor: Any) -> torch.Tensor:
     """float32 holds every value of the smaller float types."""
-    tensor = tensor.detach().cpu()
+    tensor = plain(tensor.detach().cpu())
     return (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
