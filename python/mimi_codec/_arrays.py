@@ -70,6 +70,10 @@ def _from_dlpack(value: Any, what: str) -> AnyArray:
         )
     if getattr(value, "requires_grad", False) and hasattr(value, "detach"):
         value = value.detach()
+    # PyTorch conjugates and negates by a bit that readers of the memory do not see
+    for resolve in ("resolve_conj", "resolve_neg"):
+        if hasattr(value, resolve):
+            value = getattr(value, resolve)()
     dtype = str(getattr(value, "dtype", ""))
     if dtype.endswith("bfloat16") and hasattr(value, "float"):
         value = value.float()  # NumPy has no bfloat16; float32 holds every value of it

@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 import torch
@@ -51,7 +51,8 @@ class CodecModule(nn.Module):
 
 def outside_graphs(method: Method) -> Method:
     """Keep `torch.compile` from looking into a method: the graph breaks there, and the codec runs as it always does."""
-    return cast("Method", torch.compiler.disable(method))
+    disable: Callable[[Method], Method] = torch.compiler.disable
+    return disable(method)
 
 
 class ScratchDirectory:

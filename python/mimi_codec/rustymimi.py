@@ -15,7 +15,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from . import audio
 from ._arrays import AnyArray, ArrayInput, Float32Array, Int64Array, to_codes, to_count, to_pcm
 from ._options import choice
-from .errors import AudioError, CodesError
+from .errors import AudioError, CodesError, InputTypeError, StreamError
 from .model import Mimi
 from .streams import DecoderStream, EncoderStream
 
@@ -34,6 +34,18 @@ DTYPES = ("f32",)
 BACKLOG = 256
 
 UInt32Array = npt.NDArray[np.uint32]
+
+# What a fork leaves without its threads or with a lock that nobody will give back.
+_forked: weakref.WeakSet[Tokenizer | _Worker] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for item in list(_forked):
+        item._in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Tokenizer:
@@ -57,9 +69,43 @@ class Tokenizer:
         max_seq_len: int | None = None,
     ) -> None:
         self._codec = _load(path, num_codebooks, dtype, max_seq_len)
-        self._lock = threading.Lock()
         self._encoder: EncoderStream | None = None
         self._decoder: DecoderStream | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._interrupted = False
+        _forked.add(self)
+
+    def _in_child(self) -> None:
+        """Another thread was in a step when this process was forked: it is not here, and its step is half done."""
+        self._interrupted |= self._lock.locked()
+        self._lock = threading.Lock()
+
+    def _check_whole(self) -> None:
+        if self._interrupted:
+            raise StreamError(
+                "another thread was in a step when this process was forked; call reset() for a new stream"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The model and, if a stream has begun, its state."""
+        with self._lock:
+            self._check_whole()
+            streams = (self._encoder, self._decoder)
+            saved = [None if stream is None else (stream.batch_size, stream.save()) for stream in streams]
+        return {"codec": self._codec, "streams": saved}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._codec = state["codec"]
+        encoder, decoder = state["streams"]
+        self._encoder = None if encoder is None else self._codec.encoder_stream(encoder[0])
+        self._decoder = None if decoder is None else self._codec.decoder_stream(decoder[0])
+        for stream, saved in ((self._encoder, encoder), (self._decoder, decoder)):
+            if stream is not None:
+                stream.load(saved[1])
+        self._begin()
 
     def encode(self, pcm_data: ArrayInput) -> UInt32Array:
         """Whole clips (B, 1, L) to codes (B, K, T). Raises `AudioError`."""
@@ -76,6 +122,7 @@ class Tokenizer:
         """
         pcm = _batch_of_pcm(pcm_data)
         with self._lock:
+            self._check_whole()
             stream = self._encoder or self._codec.encoder_stream(pcm.shape[0])
             codes = stream.push(pcm)
             self._encoder = stream
@@ -88,6 +135,7 @@ class Tokenizer:
         """
         rows = _batch_of_codes(codes)
         with self._lock:
+            self._check_whole()
             stream = self._decoder or self._codec.decoder_stream(rows.shape[0])
             pcm = stream.push(rows)
             self._decoder = stream
@@ -97,6 +145,7 @@ class Tokenizer:
         """End the stream; the next step begins a new one."""
         with self._lock:
             self._encoder = self._decoder = None
+            self._interrupted = False
 
 
 class StreamTokenizer:
@@ -127,6 +176,12 @@ class StreamTokenizer:
         encoder, decoder = codec.encoder_stream(), codec.decoder_stream()
         self._encoding = _Worker("mimi-encode", lambda pcm: encoder.push(pcm).astype(np.uint32))
         self._decoding = _Worker("mimi-decode", lambda codes: decoder.push(codes))
+
+    def __reduce__(self) -> NoReturn:
+        raise InputTypeError(
+            "a StreamTokenizer works in threads of its process and cannot be pickled or copied; "
+            "make one where it is used"
+        )
 
     def encode(self, pcm_data: ArrayInput) -> None:
         """Hand over the next samples (n,). Raises `AudioError` for a wrong shape, NaN or infinite samples."""
@@ -172,42 +227,81 @@ class _Worker:
     """A thread that turns inputs into results in order, and ends when nobody holds the worker any more."""
 
     def __init__(self, name: str, step: Callable[[Any], AnyArray]) -> None:
-        self._inputs: queue.SimpleQueue[AnyArray | None] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[AnyArray | BaseException] = queue.SimpleQueue()
-        self._room = threading.Semaphore(BACKLOG)
-        arguments = (step, self._inputs, self._results, self._room)
-        threading.Thread(target=self._run, args=arguments, name=name, daemon=True).start()
-        weakref.finalize(self, self._inputs.put, None)
+        self._name = name
+        self._step = step
+        self._interrupted = False
+        self._work = _Work()
+        self._start()
+        _forked.add(self)
 
     def put(self, value: AnyArray) -> None:
-        self._room.acquire()
-        self._inputs.put(value)
+        self._check_whole()
+        work = self._work
+        work.room.acquire()
+        with work.lock:
+            if not work.running:  # in a child: the thread stayed behind in the parent
+                self._start()
+            work.given += 1
+            work.inputs.put(value)
 
     def get(self) -> Any:
         """The next result, or None; what went wrong in the thread is raised here."""
         try:
-            result = self._results.get_nowait()
+            result = self._work.results.get_nowait()
         except queue.Empty:
+            self._check_whole()
             return None
         if isinstance(result, BaseException):
             raise result
         return result
 
+    def _start(self) -> None:
+        work = self._work
+        work.running = True
+        threading.Thread(target=self._run, args=(self._step, work), name=self._name, daemon=True).start()
+        weakref.finalize(self, work.inputs.put, None)
+
+    def _in_child(self) -> None:
+        """The thread is not here; its queues and locks may be as it left them in mid-use, so they are made anew."""
+        old, self._work = self._work, _Work()
+        self._interrupted |= old.given != old.done
+        while True:
+            try:
+                self._work.results.put(old.results.get_nowait())
+            except queue.Empty:
+                break
+
+    def _check_whole(self) -> None:
+        if self._interrupted:
+            raise StreamError(
+                "this StreamTokenizer had inputs in work when its process was forked, and the thread that had them "
+                "stayed in the parent; make one in this process"
+            )
+
     @staticmethod
-    def _run(
-        step: Callable[[Any], AnyArray],
-        inputs: queue.SimpleQueue[AnyArray | None],
-        results: queue.SimpleQueue[AnyArray | BaseException],
-        room: threading.Semaphore,
-    ) -> None:
-        while (value := inputs.get()) is not None:
+    def _run(step: Callable[[Any], AnyArray], work: _Work) -> None:
+        while (value := work.inputs.get()) is not None:
             try:
                 result: AnyArray | BaseException = step(value)
             except Exception as error:  # belongs to the caller
                 result = error
             if isinstance(result, BaseException) or result.shape[-1]:
-                results.put(result)
-            room.release()
+                work.results.put(result)
+            work.done += 1
+            work.room.release()
+
+
+class _Work:
+    """What a worker and its thread share; it does not refer to the worker, which can go while the thread waits."""
+
+    def __init__(self) -> None:
+        self.inputs: queue.SimpleQueue[AnyArray | None] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[AnyArray | BaseException] = queue.SimpleQueue()
+        self.room = threading.Semaphore(BACKLOG)
+        self.lock = threading.Lock()
+        self.running = False
+        self.given = 0  # under the lock
+        self.done = 0  # by the thread alone
 
 
 def _load(path: str | os.PathLike[str], num_codebooks: int, dtype: str, max_seq_len: int | None) -> Mimi:

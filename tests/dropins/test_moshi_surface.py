@@ -130,6 +130,63 @@ class TestStreaming:
         assert (audio[1] == 0).all()
         assert audio[0].abs().max() > 0
 
+    @pytest.mark.parametrize("active", [[False, False], [True, False], [True, True]])
+    def test_shapes_do_not_depend_on_the_mask(self, mimi, active):
+        mask, x = torch.tensor(active), pcm(3 * HOP)
+        mimi.streaming_forever(2)
+        mimi.set_exec_mask(mask)
+        codes = mimi.encode(x)
+        assert codes.shape == (2, 4, 3)
+        assert codes.dtype == torch.int64
+        assert (codes[~mask] == -1).all()
+        audio = mimi.decode(codes)
+        assert audio.shape == (2, 1, 3 * HOP)
+        assert audio.dtype == torch.float32
+        assert (audio[~mask] == 0).all()
+        for latents in (mimi.decode_latent(codes), mimi.encode_to_latent(x)):
+            assert latents.shape == (2, 32, 3)
+            assert (latents[~mask] == 0).all()
+        again = mimi(x)
+        assert (again.codes.shape, again.x.shape) == (codes.shape, audio.shape)
+
+    def test_codes_of_a_row_that_is_executed_are_checked(self, mimi):
+        mimi.streaming_forever(2)
+        mimi.set_exec_mask(torch.tensor([True, False]))
+        codes = torch.full((2, 4, 1), -1)
+        for call in (mimi.decode, mimi.decode_latent):
+            with pytest.raises(CodesError, match="-1"):
+                call(codes)
+        codes = torch.ones(2, 4, 1, dtype=torch.long)
+        latents = mimi.decode_latent(codes)
+        assert torch.equal(latents[0], latents[1])  # codes that are there are read
+
+    def test_rows_at_their_own_pace(self, mimi):
+        """What moshi's script of missing data does: no steps, some or all rows at a time, until each has its clip."""
+        rows, total = 4, 12
+        x = pcm(total * HOP, rows=1)
+        codes = mimi.encode(x)
+        audio = mimi.decode(codes)
+        rng = torch.Generator().manual_seed(1)
+        done, heard, said, idle_steps = [0] * rows, [[] for _ in range(rows)], [[] for _ in range(rows)], 0
+        with mimi.streaming(rows):
+            while min(done) < total:
+                mask = torch.rand(rows, generator=rng) < 0.3
+                idle_steps += not mask.any()
+                mimi.set_exec_mask(mask)
+                starts = [min(count, total - 1) * HOP for count in done]
+                step = mimi.encode(torch.stack([x[0, :, start : start + HOP] for start in starts]))
+                sound = mimi.decode(step)
+                assert (step.shape, sound.shape) == ((rows, 4, 1), (rows, 1, HOP))
+                for row in mask.nonzero()[:, 0].tolist():
+                    if done[row] < total:
+                        heard[row].append(step[row])
+                        said[row].append(sound[row])
+                    done[row] += 1
+        assert idle_steps > 0
+        for row in range(rows):
+            assert torch.equal(torch.cat(heard[row], -1), codes[0])
+            assert torch.equal(torch.cat(said[row], -1), audio[0])
+
     def test_number_of_codebooks_while_streaming(self, mimi):
         x = pcm(2 * HOP)
         whole = mimi.encode(x)
@@ -181,6 +238,19 @@ def test_what_is_wrong_is_said(mimi, tiny_dir):
         get_mimi("nowhere.safetensors", RELEASED)
     with pytest.raises(WeightsError):
         get_mimi(tiny_dir / "model.safetensors", RELEASED)
+
+
+def test_arguments_of_another_type(tiny_dir):
+    """Older versions of moshi took the device second."""
+    with pytest.raises(InputTypeError, match=r"mimi_config must be a mapping .*got 'cpu'; give a device as device="):
+        get_mimi(tiny_dir, "cpu")
+    for wrong in (["seanet"], 5, RELEASED.items()):
+        with pytest.raises(InputTypeError, match="mimi_config must be a mapping"):
+            get_mimi(tiny_dir, wrong)
+    with pytest.raises(InputTypeError, match="filename must be a path, got int"):
+        get_mimi(3)
+    with pytest.raises(ConfigError, match=r"transformer.output_dimensions must be 512 as elsewhere, got 3"):
+        to_mimi_config(RELEASED | {"transformer": RELEASED["transformer"] | {"output_dimensions": 3}})
 
 
 class TestConfigurations:

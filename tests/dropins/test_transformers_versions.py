@@ -170,7 +170,7 @@ class TestVersions:
         assert out.count("5.99.1 was found") == 1
 
     def test_an_impossible_one_says_what_works(self, run_python):
-        """Before 4.53 there is no padding cache."""
+        """Old versions have no padding cache."""
         out = run_python(
             """
             from transformers.models.mimi import modeling_mimi

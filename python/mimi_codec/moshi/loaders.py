@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from .._torch import ScratchDirectory
 from ..config import MimiConfig
-from ..errors import ConfigError, LoadError
+from ..errors import ConfigError, InputTypeError, LoadError
 from ..hub import CONFIG, WEIGHTS
 from ..model import Mimi
 from .model import MimiModel
@@ -89,11 +89,19 @@ def get_mimi(
         num_codebooks: how many codebooks `encode` gives.
 
     Raises:
+        InputTypeError: `filename` is not a path, or `mimi_config` is not a mapping.
         LoadError, WeightsError: no such file, or not the tensors of this configuration.
         ConfigError: a configuration that is not supported, or more codebooks than there are.
     """
     if filename is None:
         raise ConfigError("get_mimi needs the file of the weights, got None; a codec without weights has no use here")
+    if mimi_config is not None and not isinstance(mimi_config, Mapping):
+        raise InputTypeError(
+            f"mimi_config must be a mapping such as moshi's configuration of the codec, got {mimi_config!r}; "
+            "give a device as device="
+        )
+    if not isinstance(filename, str | os.PathLike):
+        raise InputTypeError(f"filename must be a path, got {type(filename).__name__}")
     files = None
     if mimi_config is not None or Path(filename).suffix in (".pt", ".pth", ".th", ".bin"):
         files = ScratchDirectory()
@@ -115,7 +123,8 @@ def to_mimi_config(fields: Mapping[str, Any]) -> MimiConfig:
         for name, value in entries.items():
             where = f"mimi_config {part}.{name}" if part else f"mimi_config {name}"
             if name == "output_dimensions" and part == "transformer":
-                name, value = "input_dimension", value[0] if len(value) == 1 else value
+                single = isinstance(value, list | tuple) and len(value) == 1
+                name, value = "input_dimension", value[0] if single else value
             if name in FIXED[part]:
                 if value != FIXED[part][name]:
                     raise ConfigError(f"{where} must be {FIXED[part][name]!r}, got {value!r}")

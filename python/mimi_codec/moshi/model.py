@@ -13,10 +13,13 @@ import numpy as np
 import torch
 
 from .._arrays import BoolArray, to_count
-from .._torch import CodecModule, ScratchDirectory, audio_in, codes_in, tensor_out
+from .._torch import CodecModule, ScratchDirectory, audio_in, codes_in, outside_graphs, tensor_out
 from ..errors import ConfigError, InputTypeError, StreamError
 from ..model import Mimi
 from ..streams import DecoderStream, EncoderStream
+
+# What moshi's language models read as a place without a code.
+NO_TOKEN = -1
 
 
 @dataclass
@@ -125,6 +128,7 @@ class MimiModel(CodecModule):
 
     # Codes, latents, audio
 
+    @outside_graphs
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Audio (B, 1, L) to codes (B, K, T), int64.
 
@@ -144,9 +148,12 @@ class MimiModel(CodecModule):
             )
         if state.encoder is None:
             state.encoder = self.codec.encoder_stream(state.batch_size, self._num_codebooks)
-        codes = state.encoder.push(pcm, active=state.exec_mask)
-        return tensor_out(codes[:, : self._num_codebooks], x.device)
+        codes = state.encoder.push(pcm, active=state.exec_mask)[:, : self._num_codebooks]
+        if not state.exec_mask.any():  # shapes do not depend on the mask
+            codes = np.full((*codes.shape[:2], pcm.shape[-1] // self.frame_size), NO_TOKEN)
+        return tensor_out(codes, x.device)
 
+    @outside_graphs
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes (B, K, T) to audio (B, 1, T * frame_size), K from 1 to `total_codebooks`.
 
@@ -161,8 +168,12 @@ class MimiModel(CodecModule):
         self._check_rows(state, host.shape[0])
         if state.decoder is None:
             state.decoder = self.codec.decoder_stream(state.batch_size)
-        return tensor_out(state.decoder.push(host, active=state.exec_mask), codes.device, self.dtype)
+        audio = state.decoder.push(host, active=state.exec_mask)
+        if not state.exec_mask.any():
+            audio = np.zeros((host.shape[0], 1, host.shape[-1] * self.frame_size), np.float32)
+        return tensor_out(audio, codes.device, self.dtype)
 
+    @outside_graphs
     def encode_to_latent(self, x: torch.Tensor, quantize: bool = True) -> torch.Tensor:
         """Audio (B, 1, L) to latents (B, D, T), after the quantizer or, with `quantize=False`, before it.
 
@@ -175,11 +186,22 @@ class MimiModel(CodecModule):
         latents = self.codec.encode_latents(audio_in(x, "x"), padding="moshi")
         return tensor_out(latents, x.device, self.dtype)
 
+    @outside_graphs
     def decode_latent(self, codes: torch.Tensor) -> torch.Tensor:
-        """Codes (B, K, T) to the latents (B, D, T) they stand for. Raises `CodesError`."""
-        latents = self.codec.codes_to_latents(codes_in(codes, "codes"))
+        """Codes (B, K, T) to the latents (B, D, T) they stand for.
+
+        While streaming, what `encode` gave for rows outside the execution mask stands for 0. Raises `CodesError`.
+        """
+        host = codes_in(codes, "codes")
+        state = self._streaming_state
+        idle = torch.zeros(host.shape[0], dtype=torch.bool)
+        if state is not None and host.shape[0] == state.batch_size:
+            idle = torch.from_numpy(~state.exec_mask) & (host == NO_TOKEN).flatten(1).all(1)
+        latents = self.codec.codes_to_latents(torch.where(idle[:, None, None], 0, host))
+        latents[idle.numpy()] = 0
         return tensor_out(latents, codes.device, self.dtype)
 
+    @outside_graphs
     def forward(self, x: torch.Tensor) -> QuantizedResult:
         """Encode and decode (B, 1, L). Raises what `encode` and `decode` do."""
         codes = self.encode(x)
@@ -210,6 +232,7 @@ class MimiModel(CodecModule):
         """Stream `batch_size` clips in step from now on."""
         self.streaming(batch_size)
 
+    @outside_graphs
     def reset_streaming(self, reset_mask: torch.Tensor | None = None) -> None:
         """Begin new clips in the rows of `reset_mask` (bool (B,); all without one) and execute them again."""
         state = self._streaming()
@@ -222,6 +245,7 @@ class MimiModel(CodecModule):
                 stream.reset(mask)
         state.exec_mask = state.exec_mask | mask
 
+    @outside_graphs
     def set_exec_mask(self, exec_mask: torch.Tensor) -> None:
         """Choose the rows (bool (B,)) that later calls execute. The others stay as they are."""
         state = self._streaming()
