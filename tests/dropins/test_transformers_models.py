@@ -85,8 +85,15 @@ class TestMoshi:
 
     def test_freeze(self):
         model = tiny_models.moshi()
-        attach(model)
+        codec = attach(model)
+        codec.requires_grad_(True)
+        before = codec.encode(pcm(3)).audio_codes
         model.freeze_audio_encoder()
+        assert list(codec.parameters())
+        assert not any(parameter.requires_grad for parameter in codec.parameters())
+        assert codec._requires_grad is False
+        assert torch.equal(codec.encode(pcm(3)).audio_codes, before)
+        assert any(parameter.requires_grad for parameter in model.parameters())  # the rest can be trained
 
     def test_half_precision(self):
         """Audio comes in the type of the model, as it does from the original."""

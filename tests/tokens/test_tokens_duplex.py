@@ -244,7 +244,19 @@ class TestWrongInput:
             DuplexStream(SMALL, 0)
 
     def test_hibikis_end_of_input_is_welcome(self):
-        DuplexStream(SMALL).push(np.full((2, 1), CARD), 1, self.AUDIO)
+        """It is no code, yet a step counts and the model reads it in the rows of the user, each with its delay."""
+        stream, end = DuplexStream(SMALL), np.full((2, 1), CARD)
+        read = []
+        for user in (self.USER,) * 4 + (end,) * 2 + (self.USER,) * 3:
+            read.append(stream.inputs(user)[0, -2:, 0].tolist())
+            stream.push(user, 1, self.AUDIO)
+        assert stream.steps == [9]
+        first, second = ([int(code)] for code in self.USER[:, 0])
+        initial = ended = [CARD]
+        assert [row[0] for row in read] == initial + first * 3 + ended * 2 + first * 3
+        assert [row[1] for row in read] == initial * 2 + second * 3 + ended * 2 + second * 2
+        with pytest.raises(CodesError):
+            stream.push(end + 1, 1, self.AUDIO)
 
 
 def test_text_alone():

@@ -45,7 +45,7 @@ class BothSpellings:
         """Return the tuple that the installed version gives for `return_dict=False`."""
         if NONE_IN_TUPLES:
             return tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
-        return self.to_tuple()  # type: ignore[attr-defined]
+        return self.to_tuple()
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value under a key, or `default` where it is None or missing."""
@@ -59,19 +59,19 @@ def _spellings(output: type, *groups: tuple[str, ...]) -> dict[str, str]:
     return {name: field_of(output, names) for names in groups for name in names}
 
 
-class EncoderOutput(BothSpellings, MimiEncoderOutput):  # type: ignore[misc]
+class EncoderOutput(BothSpellings, MimiEncoderOutput):
     """What `encode` returns."""
 
     spellings = _spellings(MimiEncoderOutput, ENCODER_CACHE + EITHER_CACHE)
 
 
-class DecoderOutput(BothSpellings, MimiDecoderOutput):  # type: ignore[misc]
+class DecoderOutput(BothSpellings, MimiDecoderOutput):
     """What `decode` returns."""
 
     spellings = _spellings(MimiDecoderOutput, DECODER_CACHE + EITHER_CACHE)
 
 
-class Output(BothSpellings, MimiOutput):  # type: ignore[misc]
+class Output(BothSpellings, MimiOutput):
     """What `forward` returns."""
 
     spellings = _spellings(MimiOutput, ENCODER_CACHE, DECODER_CACHE)
