@@ -14,6 +14,8 @@ from typing import Any
 MODULES = (
     "mimi_codec.audio",
     "mimi_codec.errors",
+    "mimi_codec.model",
+    "mimi_codec.streams",
     "mimi_codec.synthetic",
     "mimi_codec.token_files",
     "mimi_codec.tokens",

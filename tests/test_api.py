@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 import mimi_codec
-from mimi_codec import Mimi, MimiConfig, MimiError
+from mimi_codec import DecoderStream, EncoderStream, Mimi, MimiConfig, MimiError
 
 PUBLIC = [name for name in mimi_codec.__all__ if not name.startswith("__")]
 BUILTIN = {
@@ -20,16 +20,18 @@ BUILTIN = {
     "LatentsError": ValueError,
     "LoadError": OSError,
     "MimiError": Exception,
+    "StoppedError": RuntimeError,
     "StreamError": RuntimeError,
+    "TimedOutError": TimeoutError,
     "WeightsError": ValueError,
 }
 
 
 def members(name: str):
-    """The public members a class defines itself."""
-    for member, value in vars(getattr(mimi_codec, name)).items():
-        if not member.startswith("_"):
-            yield member, value
+    """The public members that a class defines, itself or in a base of this package."""
+    for base in getattr(mimi_codec, name).__mro__:
+        if base.__module__.startswith("mimi_codec"):
+            yield from ((member, value) for member, value in vars(base).items() if not member.startswith("_"))
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -177,9 +179,17 @@ def test_reprs(tiny, demo):
     assert "batch_size=1" in repr(tiny.decoder_stream())
 
 
-def test_mimi_is_made_by_its_constructors_only():
-    with pytest.raises(TypeError, match=r"from_pretrained.*demo"):
-        Mimi()
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (Mimi, r"from_pretrained.*demo"),
+        (EncoderStream, r"EncoderStream\(\) has no model; use Mimi\.encoder_stream"),
+        (DecoderStream, r"DecoderStream\(\) has no model; use Mimi\.decoder_stream"),
+    ],
+)
+def test_made_by_their_makers_only(made, words):
+    with pytest.raises(TypeError, match=words):
+        made()
 
 
 def test_version_and_build():

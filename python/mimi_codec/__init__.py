@@ -20,7 +20,9 @@ from .errors import (
     LatentsError,
     LoadError,
     MimiError,
+    StoppedError,
     StreamError,
+    TimedOutError,
     WeightsError,
 )
 from .model import Mimi
@@ -42,7 +44,9 @@ __all__ = [
     "MimiConfig",
     "MimiError",
     "Sound",
+    "StoppedError",
     "StreamError",
+    "TimedOutError",
     "Tokens",
     "WeightsError",
     "__version__",

@@ -36,6 +36,7 @@ AnyArray: TypeAlias = npt.NDArray[Any]
 
 # DLPack device types whose memory the CPU reads: kDLCPU and kDLCUDAHost (pinned memory)
 HOST_DEVICES = (1, 3)
+NO_CODE = -1  # the codes of no frame, where a row of a batch has fewer frames than the longest
 INT16_SCALE = np.float32(1 / 32768)
 
 
@@ -162,6 +163,17 @@ def to_lengths(value: Any, batched: bool, rows: int, longest: int, error: type[M
         if not 0 <= length <= longest:
             raise error(f"lengths must be between 0 and {longest}, got {length} for row {row}")
     return result
+
+
+def to_frames(codes: Int64Array, lengths: Any, batched: bool) -> list[int]:
+    """Frames of each row of codes (B, K, T): `lengths`, or those before the frames of nothing but -1 at its end."""
+    rows, codebooks, longest = codes.shape
+    frames = to_lengths(lengths, batched, rows, longest, CodesError)
+    if lengths is None and codebooks and longest:
+        for row in np.flatnonzero((codes[:, :, -1] == NO_CODE).all(axis=1)):
+            there = np.flatnonzero((codes[row] != NO_CODE).any(axis=0))
+            frames[row] = int(there[-1]) + 1 if there.size else 0
+    return frames
 
 
 def to_count(value: SupportsIndex, what: str, largest: int | None = None) -> int:

@@ -2,16 +2,21 @@
 
 Private: the package converts inputs and gives results their public shapes. Every array must be C-contiguous, aligned
 and of exactly the element type given. All methods release the GIL, answer Ctrl-C between blocks of work, and raise the
-exceptions of `mimi_codec.errors`. Shapes: B batch, K codebooks, T frames, L samples, D latent width.
+exceptions of `mimi_codec.errors`. `limits` are a function that is asked between blocks whether to give up, with
+`StoppedError`, and the seconds after which to do so, with `TimedOutError`. Shapes: B batch, K codebooks, T frames,
+L samples, D latent width.
 """
 
-from typing import final
+from collections.abc import Callable
+from typing import TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["DecoderStream", "EncoderStream", "Mimi", "__version__", "build_info", "safetensors_entries"]
 __version__: str
+
+Limits: TypeAlias = tuple[Callable[[], object] | None, float | None]
 
 def build_info() -> dict[str, str]:
     """Version, build profile and the SIMD instruction set in use, for bug reports."""
@@ -82,24 +87,55 @@ class Mimi:
     def weight_bytes(self) -> int:
         """Bytes of memory held by the weights."""
     def encode(
-        self, pcm: npt.NDArray[np.float32], lengths: list[int], num_codebooks: int, padding: str
+        self,
+        pcm: npt.NDArray[np.float32],
+        lengths: list[int],
+        num_codebooks: int,
+        padding: str,
+        limits: Limits,
     ) -> npt.NDArray[np.int64]:
         """(B, L) samples to (B, K, T) codes; -1 beyond a row's own frames. `padding`: "transformers" or "moshi"."""
 
-    def decode(self, codes: npt.NDArray[np.int64], lengths: list[int]) -> npt.NDArray[np.float32]:
+    def decode(
+        self,
+        codes: npt.NDArray[np.int64],
+        lengths: list[int],
+        limits: Limits,
+    ) -> npt.NDArray[np.float32]:
         """(B, K, T) codes to (B, T * frame_size) samples; 0 beyond a row's own `lengths` frames."""
 
-    def encode_latents(self, pcm: npt.NDArray[np.float32], lengths: list[int], padding: str) -> npt.NDArray[np.float32]:
+    def encode_latents(
+        self,
+        pcm: npt.NDArray[np.float32],
+        lengths: list[int],
+        padding: str,
+        limits: Limits,
+    ) -> npt.NDArray[np.float32]:
         """(B, L) samples to (B, D, T) latents before the quantizer; 0 beyond a row's own frames."""
 
-    def decode_latents(self, latents: npt.NDArray[np.float32], lengths: list[int]) -> npt.NDArray[np.float32]:
+    def decode_latents(
+        self,
+        latents: npt.NDArray[np.float32],
+        lengths: list[int],
+        limits: Limits,
+    ) -> npt.NDArray[np.float32]:
         """(B, D, T) latents to (B, T * frame_size) samples; 0 beyond a row's own `lengths` frames."""
 
-    def latents_to_codes(self, latents: npt.NDArray[np.float32], num_codebooks: int) -> npt.NDArray[np.int64]:
+    def latents_to_codes(
+        self,
+        latents: npt.NDArray[np.float32],
+        num_codebooks: int,
+        limits: Limits,
+    ) -> npt.NDArray[np.int64]:
         """(B, D, T) latents to (B, K, T) codes."""
 
-    def codes_to_latents(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """(B, K, T) codes to (B, D, T) quantized latents."""
+    def codes_to_latents(
+        self,
+        codes: npt.NDArray[np.int64],
+        lengths: list[int],
+        limits: Limits,
+    ) -> npt.NDArray[np.float32]:
+        """(B, K, T) codes to (B, D, T) quantized latents; 0 beyond a row's own `lengths` frames."""
 
     def save(self, path: str) -> None:
         """Write `config.json` and `model.safetensors` in the on-disk Transformers layout into a directory."""
@@ -121,7 +157,12 @@ class EncoderStream:
     @property
     def frames(self) -> list[int]:
         """Frames of each row produced so far."""
-    def push(self, pcm: npt.NDArray[np.float32], active: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.int64]:
+    def push(
+        self,
+        pcm: npt.NDArray[np.float32],
+        active: npt.NDArray[np.bool_] | None,
+        limits: Limits,
+    ) -> npt.NDArray[np.int64]:
         """(B, n) samples to (B, K, m) codes; -1 in inactive rows and in rows with fewer frames."""
 
     def flush(self, active: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.int64]:
@@ -151,9 +192,13 @@ class DecoderStream:
     def frames(self) -> list[int]:
         """Frames of each row decoded so far."""
     def push(
-        self, codes: npt.NDArray[np.int64], active: npt.NDArray[np.bool_] | None = None
+        self,
+        codes: npt.NDArray[np.int64],
+        lengths: list[int],
+        active: npt.NDArray[np.bool_] | None,
+        limits: Limits,
     ) -> npt.NDArray[np.float32]:
-        """(B, K, m) codes to (B, m * frame_size) samples; 0 in inactive rows."""
+        """(B, K, m) codes to (B, m * frame_size) samples; 0 in inactive rows and beyond a row's `lengths` frames."""
 
     def reset(self, mask: npt.NDArray[np.bool_] | None = None) -> None:
         """Make the rows of `mask` (all without one) as new."""

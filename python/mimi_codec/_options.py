@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, SupportsFloat, TypeAlias
 
 from ._arrays import to_count
-from .errors import ConfigError, DeviceError
+from .errors import ConfigError, DeviceError, InputTypeError
 
+
+class Event(Protocol):
+    """Something that is set when work is to end, such as `threading.Event`."""
+
+    def is_set(self) -> bool:
+        """Whether the work is to end."""
+        ...
+
+
+Stop: TypeAlias = Event | Callable[[], object]
 Parts = Literal["both", "encoder", "decoder"]
 Padding = Literal["transformers", "moshi"]
 
@@ -38,6 +49,34 @@ def choice(option: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ConfigError(f"{option} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     return value
+
+
+def to_limits(stop: Stop | None, timeout: SupportsFloat | None) -> tuple[Callable[[], object] | None, float | None]:
+    """When a call is to give up, as the extension takes it."""
+    return _to_stop(stop), _to_timeout(timeout)
+
+
+def _to_stop(stop: Stop | None) -> Callable[[], object] | None:
+    """A function that says whether to give up, of an event or such a function."""
+    asked = getattr(stop, "is_set", stop)
+    if asked is not None and not callable(asked):
+        raise InputTypeError(f"stop must be a threading.Event or a function, got {type(stop).__name__}")
+    return asked
+
+
+def _to_timeout(timeout: SupportsFloat | None) -> float | None:
+    """Seconds of at least 0."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, (bool, str)):
+        raise InputTypeError(f"timeout must be a number of seconds, got {type(timeout).__name__}")
+    try:
+        seconds = float(timeout)
+    except (TypeError, ValueError):
+        raise InputTypeError(f"timeout must be a number of seconds, got {type(timeout).__name__}") from None
+    if not seconds >= 0:
+        raise ConfigError(f"timeout must be at least 0 seconds, got {seconds}")
+    return seconds
 
 
 def thread_count(threads: int | None) -> int:

@@ -132,6 +132,30 @@ class StreamError(MimiError, RuntimeError):
     """
 
 
+class StoppedError(MimiError, RuntimeError):
+    """A call gave up because its `stop` asked for it. Streams are as they were before the call.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import Mimi
+        >>> Mimi.demo().encode(np.zeros(1920, np.float32), stop=lambda: True)
+        Traceback (most recent call last):
+        mimi_codec.errors.StoppedError: the caller asked to stop: nothing was changed
+    """
+
+
+class TimedOutError(StoppedError, TimeoutError):
+    """A call gave up because its `timeout` had passed. Streams are as they were before the call.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import Mimi
+        >>> Mimi.demo().encode(np.zeros(1920, np.float32), timeout=0)
+        Traceback (most recent call last):
+        mimi_codec.errors.TimedOutError: the timeout of 0 seconds has passed: nothing was changed
+    """
+
+
 class DeviceError(MimiError, RuntimeError):
     """A device is not supported, or is not there.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, SupportsIndex
+from typing import Any, SupportsFloat
 
 from . import _core
 from ._arrays import (
@@ -16,33 +16,42 @@ from ._arrays import (
     Int64Array,
     to_codes,
     to_count,
+    to_frames,
     to_latents,
     to_lengths,
     to_pcm_batch,
 )
-from ._options import PADDINGS, Padding, Parts, check_options, choice, thread_count
+from ._facts import Facts
+from ._options import PADDINGS, Padding, Parts, Stop, check_options, choice, thread_count, to_limits
 from .config import MimiConfig
 from .demo_files import demo_directory
-from .errors import AudioError, CodesError, ConfigError, LatentsError
+from .errors import AudioError, ConfigError, LatentsError
 from .hub import Source, resolve
 from .streams import DecoderStream, EncoderStream
 
 __all__ = ["Mimi"]
 
 
-class Mimi:
+class Mimi(Facts):
     """A Mimi model. Made by `from_pretrained` or `demo`.
 
     Immutable: any number of threads may use one model at once, and all its streams share its weights. It pickles as
     where it came from and how it was loaded, so a worker process loads its own copy.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import Mimi
+        >>> mimi = Mimi.demo()
+        >>> mimi.decode(mimi.encode(np.zeros(48_000, np.float32))).shape
+        (48000,)
+
+    Raises:
+        TypeError: `Mimi()` is called. It holds no weights.
     """
 
     __slots__ = ("_config", "_core", "_options", "_source")
 
-    _core: _core.Mimi
-    _source: Source
     _options: dict[str, Any]
-    _config: MimiConfig
 
     def __init__(self) -> None:
         raise TypeError("Mimi() holds no weights; use Mimi.from_pretrained(name_or_path) or Mimi.demo()")
@@ -77,11 +86,22 @@ class Mimi:
             cache_dir: cache of the hub, if not the usual one.
             token: access token of the hub, if not the stored one. It is not pickled.
 
+        Returns:
+            The model.
+
         Raises:
             LoadError: nothing of that name, no network, or a corrupt file.
             WeightsError: a tensor is missing, misshapen or surplus.
             ConfigError: the configuration is not supported, or an option is outside its range.
             DeviceError: the device is not supported.
+
+        Example:
+            >>> import tempfile
+            >>> from mimi_codec import Mimi
+            >>> with tempfile.TemporaryDirectory() as directory:
+            ...     Mimi.demo().save(directory)
+            ...     Mimi.from_pretrained(directory, num_codebooks=8).num_codebooks
+            8
         """
         options = check_options(parts, num_codebooks, threads, dtype, device)
         source = resolve(
@@ -101,7 +121,17 @@ class Mimi:
     ) -> Mimi:
         """The small model inside the package: real speech at low quality, no network.
 
-        24 kHz, 12.5 frames a second, 16 codebooks of 1024. Its weights are CC BY-SA 3.0.
+        24 kHz, 12.5 frames per second, 16 codebooks of 1024. Its weights are CC BY-SA 3.0.
+
+        Args:
+            parts, num_codebooks, threads, dtype: as in `from_pretrained`.
+
+        Returns:
+            The model.
+
+        Raises:
+            ConfigError: an option outside its range.
+            InputTypeError: an option of another type.
         """
         options = check_options(parts, num_codebooks, threads, dtype, "cpu")
         return cls._load(Source("demo", "demo", demo_directory()), options)
@@ -122,102 +152,6 @@ class Mimi:
         model._config = MimiConfig.from_json(model._core.config_json)
         return model
 
-    # What it is
-
-    @property
-    def config(self) -> MimiConfig:
-        """Every field of the configuration."""
-        return self._config
-
-    @property
-    def name(self) -> str:
-        """What the model was loaded by: a repository, a path, or "demo"."""
-        return self._source.name
-
-    @property
-    def revision(self) -> str | None:
-        """The commit of the repository; None for local files."""
-        return self._source.revision
-
-    @property
-    def layout(self) -> str:
-        """Spelling of the tensor names in the files: "transformers", "transformers-5" or "kyutai"."""
-        return self._core.layout
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples per second."""
-        return self._core.sample_rate
-
-    @property
-    def frame_rate(self) -> float:
-        """Frames per second."""
-        return self._core.frame_rate
-
-    @property
-    def frame_size(self) -> int:
-        """Samples per frame."""
-        return self._core.frame_size
-
-    @property
-    def num_codebooks(self) -> int:
-        """Codebooks loaded, the most that `encode` gives and `decode` takes."""
-        return self._core.num_codebooks
-
-    @property
-    def num_semantic_codebooks(self) -> int:
-        """How many of the first codebooks are semantic; the rest are acoustic."""
-        return self._core.num_semantic_codebooks
-
-    @property
-    def codebook_size(self) -> int:
-        """Entries of each codebook: codes are in `0 <= code < codebook_size`."""
-        return self._core.codebook_size
-
-    @property
-    def latent_dim(self) -> int:
-        """Width D of the latents."""
-        return self._core.latent_dim
-
-    @property
-    def has_encoder(self) -> bool:
-        """Whether the encoder was loaded."""
-        return self._core.has_encoder
-
-    @property
-    def has_decoder(self) -> bool:
-        """Whether the decoder was loaded."""
-        return self._core.has_decoder
-
-    @property
-    def threads(self) -> int:
-        """Threads one call may use: as many as asked for, or as the process has processors."""
-        return self._core.threads
-
-    @property
-    def dtype(self) -> str:
-        """Storage type of the weights in memory; arithmetic is float32."""
-        return self._core.dtype
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return self._core.device
-
-    @property
-    def simd(self) -> str:
-        """Instruction set chosen on this machine: "avx512", "avx2" or "portable"."""
-        return self._core.simd
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of memory the weights take."""
-        return self._core.weight_bytes
-
-    def bits_per_second(self, num_codebooks: int | None = None) -> float:
-        """Bit rate of `num_codebooks` codebooks (all that are loaded without it)."""
-        return self._codebooks(num_codebooks) * self._config.bits_per_code * self.frame_rate
-
     # Whole clips
 
     def encode(
@@ -227,6 +161,8 @@ class Mimi:
         *,
         lengths: ArrayInput | None = None,
         padding: Padding = "transformers",
+        stop: Stop | None = None,
+        timeout: SupportsFloat | None = None,
     ) -> Int64Array:
         """Audio to codes: (L,) to (K, T), (B, 1, L) to (B, K, T), int64.
 
@@ -237,110 +173,296 @@ class Mimi:
             pcm: the samples; a NumPy array, a buffer, or a CPU array of another library.
             num_codebooks: K; None gives all that are loaded. Fewer codebooks are the first rows of more.
             lengths: valid samples of each row of a batch. A row gives the codes it would give alone, then -1.
-            padding: end of a clip that is no whole number of frames. "transformers" pads at every convolution as
+            padding: end of a clip that is not a whole number of frames. "transformers" pads at every convolution as
                 Transformers does, "moshi" pads the clip with zeros; only the last frame can differ.
+            stop: a `threading.Event`, or a function without arguments, that is asked between blocks of work (32 frames
+                each) whether to give up.
+            timeout: seconds after which to give up, between blocks of work.
+
+        Returns:
+            The codes, T = ceil(L / frame_size) frames of them.
 
         Raises:
             AudioError: wrong shape or length, NaN or infinite samples.
-            InputTypeError: no array, or an element type that is not accepted.
             ConfigError: an option outside its range, or a model without encoder.
+            InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
+            StoppedError: `stop` said so.
+            TimedOutError: the timeout has passed.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().encode(np.zeros(48_000, np.float32), num_codebooks=8).shape
+            (8, 25)
         """
         self._need(self.has_encoder, "encode")
         samples, batched = to_pcm_batch(pcm)
         sizes = to_lengths(lengths, batched, samples.shape[0], samples.shape[1], AudioError)
-        codes = self._core.encode(samples, sizes, self._codebooks(num_codebooks), choice("padding", padding, PADDINGS))
+        count, padding_name = self._codebooks(num_codebooks), choice("padding", padding, PADDINGS)
+        codes = self._core.encode(samples, sizes, count, padding_name, to_limits(stop, timeout))
         return codes if batched else codes[0]
 
-    def decode(self, codes: ArrayInput, *, lengths: ArrayInput | None = None) -> Float32Array:
-        """Codes to audio: (K, T) to (L,), (B, K, T) to (B, 1, L), float32, L = T * frame_size.
-
-        K may be anything from 1 to `num_codebooks`.
+    def decode(
+        self,
+        codes: ArrayInput,
+        *,
+        lengths: ArrayInput | None = None,
+        stop: Stop | None = None,
+        timeout: SupportsFloat | None = None,
+    ) -> Float32Array:
+        """Codes to audio: (K, T) to (L,), (B, K, T) to (B, 1, L), float32.
 
         Args:
-            codes: any integer type.
-            lengths: valid frames of each row of a batch; what lies beyond is not read, and its audio is 0.
+            codes: any integer type, with K from 1 to `num_codebooks`. Frames of nothing but -1 at the end of a row are
+                not there, as in what `encode` gives for rows of different lengths.
+            lengths: frames of each row of a batch; what lies beyond is not read. None takes all frames that are there.
+            stop, timeout: as in `encode`.
+
+        Returns:
+            The samples. L = T * frame_size, with T the frames of the longest row; what lies beyond a row's own frames
+            is 0.
 
         Raises:
-            CodesError: wrong shape, too many codebooks, or a code outside `0 <= code < codebook_size`.
-            InputTypeError: no array, or not of an integer type.
-            ConfigError: a model without decoder.
+            CodesError: wrong shape or lengths, too many codebooks, or a code outside `0 <= code < codebook_size`.
+            ConfigError: a model without decoder, or a negative timeout.
+            InputTypeError: not an array, not of an integer type, or a `stop` that cannot be asked.
+            StoppedError: `stop` said so.
+            TimedOutError: the timeout has passed.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().decode(np.zeros((8, 25), np.int64)).shape
+            (48000,)
         """
         self._need(self.has_decoder, "decode")
         rows, batched = to_codes(codes)
-        pcm = self._core.decode(rows, to_lengths(lengths, batched, rows.shape[0], rows.shape[2], CodesError))
+        pcm = self._core.decode(rows, to_frames(rows, lengths, batched), to_limits(stop, timeout))
         return pcm[:, None] if batched else pcm[0]
 
     # Before and after the quantizer
 
     def encode_latents(
-        self, pcm: ArrayInput, *, lengths: ArrayInput | None = None, padding: Padding = "transformers"
+        self,
+        pcm: ArrayInput,
+        *,
+        lengths: ArrayInput | None = None,
+        padding: Padding = "transformers",
+        stop: Stop | None = None,
+        timeout: SupportsFloat | None = None,
     ) -> Float32Array:
         """Audio to latents before the quantizer: (L,) to (D, T), (B, 1, L) to (B, D, T), float32.
 
-        Arguments and errors are those of `encode`; beyond a row's own frames the latents are 0.
+        Args:
+            pcm, lengths, padding, stop, timeout: as in `encode`.
+
+        Returns:
+            The latents; beyond a row's own frames they are 0.
+
+        Raises:
+            AudioError: wrong shape or length, NaN or infinite samples.
+            ConfigError: an option outside its range, or a model without encoder.
+            InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
+            StoppedError: `stop` said so.
+            TimedOutError: the timeout has passed.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().encode_latents(np.zeros(48_000, np.float32)).shape
+            (128, 25)
         """
         self._need(self.has_encoder, "encode")
         samples, batched = to_pcm_batch(pcm)
         sizes = to_lengths(lengths, batched, samples.shape[0], samples.shape[1], AudioError)
-        latents = self._core.encode_latents(samples, sizes, choice("padding", padding, PADDINGS))
+        padding_name = choice("padding", padding, PADDINGS)
+        latents = self._core.encode_latents(samples, sizes, padding_name, to_limits(stop, timeout))
         return latents if batched else latents[0]
 
-    def latents_to_codes(self, latents: ArrayInput, num_codebooks: int | None = None) -> Int64Array:
+    def latents_to_codes(
+        self,
+        latents: ArrayInput,
+        num_codebooks: int | None = None,
+        *,
+        stop: Stop | None = None,
+        timeout: SupportsFloat | None = None,
+    ) -> Int64Array:
         """Nearest codes: (D, T) to (K, T), (B, D, T) to (B, K, T), int64.
 
-        Raises `LatentsError` for a wrong shape, NaN or infinite values, and `ConfigError` for K out of range.
+        Args:
+            latents: float32, float64 or float16, with D = `latent_dim`.
+            num_codebooks: K; None gives all that are loaded.
+            stop, timeout: as in `encode`.
+
+        Returns:
+            The codes.
+
+        Raises:
+            ConfigError: K out of range, a model without encoder, or a negative timeout.
+            InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
+            LatentsError: wrong shape, NaN or infinite values.
+            StoppedError: `stop` said so.
+            TimedOutError: the timeout has passed.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().latents_to_codes(np.zeros((128, 25), np.float32), num_codebooks=8).shape
+            (8, 25)
         """
+        self._need(self.has_encoder, "encode")
         rows, batched = to_latents(latents)
-        codes = self._core.latents_to_codes(rows, self._codebooks(num_codebooks))
+        codes = self._core.latents_to_codes(rows, self._codebooks(num_codebooks), to_limits(stop, timeout))
         return codes if batched else codes[0]
 
-    def codes_to_latents(self, codes: ArrayInput) -> Float32Array:
+    def codes_to_latents(
+        self, codes: ArrayInput, *, stop: Stop | None = None, timeout: SupportsFloat | None = None
+    ) -> Float32Array:
         """The latents that codes stand for: (K, T) to (D, T), (B, K, T) to (B, D, T), float32.
 
-        Raises `CodesError` for a wrong shape or a code out of range.
+        Args:
+            codes: as in `decode`.
+            stop, timeout: as in `encode`.
+
+        Returns:
+            The latents; beyond a row's own frames they are 0.
+
+        Raises:
+            CodesError: wrong shape, too many codebooks, or a code out of range.
+            ConfigError: a model without decoder, or a negative timeout.
+            InputTypeError: not an array, not of an integer type, or a `stop` that cannot be asked.
+            StoppedError: `stop` said so.
+            TimedOutError: the timeout has passed.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().codes_to_latents(np.zeros((8, 25), np.int64)).shape
+            (128, 25)
         """
+        self._need(self.has_decoder, "decode")
         rows, batched = to_codes(codes)
-        latents = self._core.codes_to_latents(rows)
+        frames = to_frames(rows, None, batched)
+        latents = self._core.codes_to_latents(rows, frames, to_limits(stop, timeout))
         return latents if batched else latents[0]
 
     def quantize(self, latents: ArrayInput, num_codebooks: int | None = None) -> Float32Array:
         """Latents to the nearest ones that K codebooks can say, in the same shape.
 
-        Raises what `latents_to_codes` does.
+        Args:
+            latents: as in `latents_to_codes`.
+            num_codebooks: K; None takes all that are loaded.
+
+        Returns:
+            The latents, float32.
+
+        Raises:
+            ConfigError: K out of range, or a model without encoder or decoder.
+            InputTypeError: not an array, or an element type that is not accepted.
+            LatentsError: wrong shape, NaN or infinite values.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().quantize(np.zeros((128, 25), np.float32), num_codebooks=8).shape
+            (128, 25)
         """
         return self.codes_to_latents(self.latents_to_codes(latents, num_codebooks))
 
-    def decode_latents(self, latents: ArrayInput, *, lengths: ArrayInput | None = None) -> Float32Array:
+    def decode_latents(
+        self,
+        latents: ArrayInput,
+        *,
+        lengths: ArrayInput | None = None,
+        stop: Stop | None = None,
+        timeout: SupportsFloat | None = None,
+    ) -> Float32Array:
         """Latents to audio: (D, T) to (L,), (B, D, T) to (B, 1, L), float32.
 
-        `lengths` gives the valid frames of each row of a batch. Raises `LatentsError` for a wrong shape, NaN or
-        infinite values.
+        Args:
+            latents: float32, float64 or float16, with D = `latent_dim`.
+            lengths: frames of each row of a batch; None takes all of them.
+            stop, timeout: as in `encode`.
+
+        Returns:
+            The samples. L = T * frame_size, with T the frames of the longest row; what lies beyond a row's own frames
+            is 0.
+
+        Raises:
+            ConfigError: a model without decoder, or a negative timeout.
+            InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
+            LatentsError: wrong shape or lengths, NaN or infinite values.
+            StoppedError: `stop` said so.
+            TimedOutError: the timeout has passed.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().decode_latents(np.zeros((128, 25), np.float32)).shape
+            (48000,)
         """
         self._need(self.has_decoder, "decode")
         rows, batched = to_latents(latents)
         sizes = to_lengths(lengths, batched, rows.shape[0], rows.shape[2], LatentsError)
-        pcm = self._core.decode_latents(rows, sizes)
+        pcm = self._core.decode_latents(rows, sizes, to_limits(stop, timeout))
         return pcm[:, None] if batched else pcm[0]
 
     # Streams
 
     def encoder_stream(self, batch_size: int = 1, num_codebooks: int | None = None) -> EncoderStream:
-        """A new stream that turns audio into codes as it comes, for `batch_size` clips at once."""
+        """A new stream that turns audio into codes as it comes.
+
+        Args:
+            batch_size: clips at once, in the rows of a batch.
+            num_codebooks: codebooks K of the codes; None gives all that are loaded.
+
+        Returns:
+            The stream, at the start of its clips.
+
+        Raises:
+            ConfigError: an option outside its range, or a model without encoder.
+            InputTypeError: an option that is not an integer.
+
+        Example:
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().encoder_stream(num_codebooks=8)
+            EncoderStream(batch_size=1, num_codebooks=8, frames=[0], pending=[0])
+        """
         self._need(self.has_encoder, "encode")
         rows = to_count(batch_size, "batch_size")
-        return EncoderStream(_core.EncoderStream(self._core, rows, self._codebooks(num_codebooks)))
+        return EncoderStream._of(_core.EncoderStream(self._core, rows, self._codebooks(num_codebooks)))
 
     def decoder_stream(self, batch_size: int = 1) -> DecoderStream:
-        """A new stream that turns codes into audio as they come, for `batch_size` clips at once."""
+        """A new stream that turns codes into audio as they come.
+
+        Args:
+            batch_size: clips at once, in the rows of a batch.
+
+        Returns:
+            The stream, at the start of its clips.
+
+        Raises:
+            ConfigError: an option outside its range, or a model without decoder.
+            InputTypeError: an option that is not an integer.
+
+        Example:
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().decoder_stream(batch_size=2)
+            DecoderStream(batch_size=2, frames=[0, 0])
+        """
         self._need(self.has_decoder, "decode")
-        return DecoderStream(_core.DecoderStream(self._core, to_count(batch_size, "batch_size")))
+        return DecoderStream._of(_core.DecoderStream(self._core, to_count(batch_size, "batch_size")))
 
     # Files, copies, processes
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model into a directory as `config.json` and `model.safetensors`, as Transformers reads them.
 
-        Raises `LoadError` where the source files are gone or the directory cannot be written.
+        Args:
+            path: the directory; it is made if it is not there.
+
+        Raises:
+            LoadError: the source files are gone, or the directory cannot be written.
         """
         self._core.save(os.fspath(path))
 
@@ -359,11 +481,6 @@ class Mimi:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reload, (self._source, self._options)
-
-    def _codebooks(self, num_codebooks: SupportsIndex | None) -> int:
-        if num_codebooks is None:
-            return self.num_codebooks
-        return to_count(num_codebooks, "num_codebooks", self.num_codebooks)
 
     def _need(self, there: bool, verb: str) -> None:
         if not there:

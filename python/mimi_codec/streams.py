@@ -9,38 +9,141 @@ Shapes: B rows, n samples, K codebooks, m frames.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import NoReturn, Self, SupportsFloat, TypeAlias
 
 from . import _core
-from ._arrays import ArrayInput, Float32Array, Int64Array, to_codes, to_mask, to_pcm_batch
+from ._arrays import ArrayInput, Float32Array, Int64Array, to_codes, to_frames, to_mask, to_pcm_batch
+from ._options import Stop, to_limits
 from .errors import AudioError, CodesError, InputTypeError
 
 __all__ = ["DecoderStream", "EncoderStream"]
 
+_Core: TypeAlias = _core.EncoderStream | _core.DecoderStream
 
-class _Stream:
+
+class Stream:
     """What both streams share; subclasses give the rows their results."""
 
-    __slots__ = ()
+    __slots__ = ("_core",)
 
-    def __reduce__(self) -> NoReturn:
-        raise InputTypeError(f"{type(self).__name__} does not pickle; send save() and load() it into a new stream")
+    _core: _Core
+    _maker: str
 
+    def __init__(self) -> None:
+        raise TypeError(f"{type(self).__name__}() has no model; use {self._maker}")
 
-class EncoderStream(_Stream):
-    """Audio to codes, for B clips in step. Made by `Mimi.encoder_stream`."""
-
-    __slots__ = ("_batched", "_core")
-
-    def __init__(self, core: _core.EncoderStream) -> None:
-        self._core = core
-        # flush() has no input to take its form from, so it answers in that of the last push
-        self._batched = core.batch_size > 1
+    @classmethod
+    def _of(cls, core: _Core) -> Self:
+        stream = object.__new__(cls)
+        stream._core = core
+        return stream
 
     @property
     def batch_size(self) -> int:
         """Rows B."""
         return self._core.batch_size
+
+    def reset(self, mask: ArrayInput | None = None) -> None:
+        """Make rows exactly as they are in a new stream.
+
+        Args:
+            mask: bool (B,): the rows to reset; None resets all of them.
+
+        Raises:
+            InputTypeError: the mask is not an array of bool.
+            StreamError: a mask of another length.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> stream = Mimi.demo().encoder_stream(batch_size=2)
+            >>> stream.push(np.zeros((2, 1, 2000), np.float32)).shape
+            (2, 16, 1)
+            >>> stream.reset(np.array([True, False]))
+            >>> stream.frames, stream.pending
+            ([0, 1], [0, 80])
+        """
+        self._core.reset(to_mask(mask, "mask"))
+
+    def copy(self) -> Self:
+        """An independent stream in the same state; the weights are shared.
+
+        Returns:
+            The new stream.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> stream = Mimi.demo().decoder_stream()
+            >>> stream.copy().push(np.zeros((8, 3), np.int64)).shape
+            (5760,)
+            >>> stream.frames
+            [0]
+        """
+        return self._of(self._core.copy())
+
+    def save(self) -> bytes:
+        """The state as bytes, for `load` in another stream, also in another process.
+
+        Returns:
+            A safetensors file, with a checksum and a fingerprint of the weights.
+
+        Example:
+            >>> from mimi_codec import Mimi
+            >>> stream = Mimi.demo().encoder_stream()
+            >>> state = stream.save()
+            >>> stream.load(state)
+        """
+        return self._core.save()
+
+    def load(self, state: bytes) -> None:
+        """Continue from a saved state.
+
+        Args:
+            state: what `save` gave in a stream of the same kind, with as many rows and, for an encoder, codebooks. Its
+                model must have the same weights, in the same `dtype`.
+
+        Raises:
+            InputTypeError: not bytes.
+            StreamError: a damaged state, or one of another kind of stream, of another model or of another release of
+                this package. The stream is then as it was.
+
+        Example:
+            >>> from mimi_codec import Mimi
+            >>> state = Mimi.demo().encoder_stream().save()
+            >>> Mimi.demo().encoder_stream().load(state)
+        """
+        if not isinstance(state, (bytes, bytearray, memoryview)):
+            raise InputTypeError(f"state must be the bytes of save(), got {type(state).__name__}")
+        self._core.load(bytes(state))
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self.copy()
+
+    def __reduce__(self) -> NoReturn:
+        raise InputTypeError(f"{type(self).__name__} does not pickle; send save() and load() it into a new stream")
+
+
+class EncoderStream(Stream):
+    """Audio to codes, for B clips in step. Made by `Mimi.encoder_stream`.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import Mimi
+        >>> mimi = Mimi.demo()
+        >>> stream, pcm = mimi.encoder_stream(), np.zeros(5000, np.float32)
+        >>> codes = np.concatenate([stream.push(pcm[:1000]), stream.push(pcm[1000:]), stream.flush()], axis=1)
+        >>> np.array_equal(codes, mimi.encode(pcm))
+        True
+    """
+
+    __slots__ = ()
+
+    _core: _core.EncoderStream
+    _maker = "Mimi.encoder_stream(batch_size)"
 
     @property
     def num_codebooks(self) -> int:
@@ -54,63 +157,79 @@ class EncoderStream(_Stream):
 
     @property
     def frames(self) -> list[int]:
-        """Frames each row has given since it began."""
+        """Frames that each row has given since it began."""
         return self._core.frames
 
-    def push(self, pcm: ArrayInput, *, active: ArrayInput | None = None) -> Int64Array:
-        """Take any number of samples, also 0, and give the codes of the frames they complete, also 0.
-
-        (B, 1, n) gives (B, K, m) int64; a stream of one row also takes (n,) and gives (K, m). Where rows complete
-        different numbers of frames, or are not `active`, the missing frames are -1 at the end.
+    def push(
+        self,
+        pcm: ArrayInput,
+        *,
+        active: ArrayInput | None = None,
+        stop: Stop | None = None,
+        timeout: SupportsFloat | None = None,
+    ) -> Int64Array:
+        """Take any number of samples, also 0, and give the codes of the frames that they complete, also 0.
 
         Args:
-            pcm: mono samples at the model's rate, of the types `Mimi.encode` takes.
+            pcm: mono samples at the model's rate, (B, 1, n), of the types that `Mimi.encode` takes. A stream of one row
+                also takes (n,).
             active: bool (B,): rows to which the samples belong. The others stay untouched.
+            stop: a `threading.Event`, or a function without arguments, that is asked between blocks of work whether to
+                give up.
+            timeout: seconds after which to give up, between blocks of work.
+
+        Returns:
+            Codes (B, K, m) int64, or (K, m) for (n,). Where rows complete different numbers of frames, or are not
+            `active`, the missing frames are -1 at the end.
 
         Raises:
             AudioError: wrong shape, NaN or infinite samples.
-            InputTypeError: no array, or an element type that is not accepted.
+            ConfigError: a negative timeout.
+            InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
+            StoppedError: `stop` said so; nothing was taken.
             StreamError: a row that was flushed and not reset, or a mask of another length.
+            TimedOutError: the timeout has passed; nothing was taken.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> stream = Mimi.demo().encoder_stream(num_codebooks=8)
+            >>> stream.push(np.zeros(5000, np.float32)).shape
+            (8, 2)
+            >>> stream.pending
+            [1160]
         """
         samples, batched = to_pcm_batch(pcm, copy=True)
         _check_rows(samples.shape[0], batched, self.batch_size, "pcm", "(n,)", "1, n", AudioError)
-        codes = self._core.push(samples, to_mask(active, "active"))
-        self._batched = batched
+        codes = self._core.push(samples, to_mask(active, "active"), to_limits(stop, timeout))
         return codes if batched else codes[0]
 
-    def flush(self, *, active: ArrayInput | None = None) -> Int64Array:
-        """End the clips: the codes of the samples still pending, as (K, m) or (B, K, m) like the last push, m 0 or 1.
+    def flush(self, *, active: ArrayInput | None = None, batched: bool = False) -> Int64Array:
+        """End the clips, and give the codes of the samples that are still pending.
 
         The rest is padded as Transformers pads the end of a clip. A flushed row takes nothing more until it is reset.
 
-        Raises `StreamError` for a mask of another length.
+        Args:
+            active: bool (B,): rows whose clips end; None ends all of them.
+            batched: give (1, K, m) also for a stream of one row.
+
+        Returns:
+            Codes (B, K, m) int64, or (K, m) for a stream of one row, with m 0 or 1. Rows without a frame have -1 where
+            others have one.
+
+        Raises:
+            InputTypeError: the mask is not an array of bool.
+            StreamError: a mask of another length, or a row that was flushed before.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> stream = Mimi.demo().encoder_stream(num_codebooks=8)
+            >>> stream.push(np.zeros(2000, np.float32)).shape, stream.flush().shape
+            ((8, 1), (8, 1))
         """
         codes = self._core.flush(to_mask(active, "active"))
-        return codes if self._batched else codes[0]
-
-    def reset(self, mask: ArrayInput | None = None) -> None:
-        """Make the rows of `mask` (bool (B,); all without one) exactly as in a new stream."""
-        self._core.reset(to_mask(mask, "mask"))
-
-    def copy(self) -> EncoderStream:
-        """An independent stream in the same state; the weights are shared."""
-        other = EncoderStream(self._core.copy())
-        other._batched = self._batched
-        return other
-
-    def save(self) -> bytes:
-        """The state as bytes, for `load` in a stream of the same model, rows and codebooks."""
-        return self._core.save()
-
-    def load(self, state: bytes) -> None:
-        """Continue from a saved state. Raises `StreamError` if it is not of such a stream."""
-        self._core.load(_state(state))
-
-    def __copy__(self) -> EncoderStream:
-        return self.copy()
-
-    def __deepcopy__(self, memo: dict[int, object]) -> EncoderStream:
-        return self.copy()
+        return codes if batched or self.batch_size > 1 else codes[0]
 
     def __repr__(self) -> str:
         return (
@@ -119,65 +238,75 @@ class EncoderStream(_Stream):
         )
 
 
-class DecoderStream(_Stream):
-    """Codes to audio, for B clips in step. Made by `Mimi.decoder_stream`. Nothing is held back, so it has no flush."""
+class DecoderStream(Stream):
+    """Codes to audio, for B clips in step. Made by `Mimi.decoder_stream`. Nothing is held back, so it has no flush.
 
-    __slots__ = ("_core",)
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import Mimi
+        >>> mimi = Mimi.demo()
+        >>> stream, codes = mimi.decoder_stream(), np.zeros((8, 5), np.int64)
+        >>> pcm = np.concatenate([stream.push(codes[:, :2]), stream.push(codes[:, 2:])])
+        >>> np.array_equal(pcm, mimi.decode(codes))
+        True
+    """
 
-    def __init__(self, core: _core.DecoderStream) -> None:
-        self._core = core
+    __slots__ = ()
 
-    @property
-    def batch_size(self) -> int:
-        """Rows B."""
-        return self._core.batch_size
+    _core: _core.DecoderStream
+    _maker = "Mimi.decoder_stream(batch_size)"
 
     @property
     def frames(self) -> list[int]:
-        """Frames each row has decoded since it began."""
+        """Frames that each row has decoded since it began."""
         return self._core.frames
 
-    def push(self, codes: ArrayInput, *, active: ArrayInput | None = None) -> Float32Array:
+    def push(
+        self,
+        codes: ArrayInput,
+        *,
+        lengths: ArrayInput | None = None,
+        active: ArrayInput | None = None,
+        stop: Stop | None = None,
+        timeout: SupportsFloat | None = None,
+    ) -> Float32Array:
         """Take any number of frames, also 0, and give their audio.
 
-        (B, K, m) gives (B, 1, m * frame_size) float32; a stream of one row also takes (K, m) and gives
-        (m * frame_size,). Rows that are not `active` give 0.
-
         Args:
-            codes: of any integer type; K from 1 to the model's `num_codebooks`.
+            codes: (B, K, m) of any integer type, with K from 1 to the model's `num_codebooks`. A stream of one row also
+                takes (K, m). Frames of nothing but -1 at the end of a row are not there, as in what an encoder gives.
+            lengths: frames of each row; what lies beyond is not read. None takes all frames that are there.
             active: bool (B,): rows to which the codes belong. The others stay untouched and their codes unread.
+            stop: a `threading.Event`, or a function without arguments, that is asked between blocks of work whether to
+                give up.
+            timeout: seconds after which to give up, between blocks of work.
+
+        Returns:
+            Samples (B, 1, m * frame_size) float32, or (m * frame_size,) for (K, m). Rows that are not `active` are 0,
+            and so is what lies beyond a row's frames.
 
         Raises:
-            CodesError: wrong shape, too many codebooks, or a code out of range.
-            InputTypeError: no array, or not of an integer type.
+            CodesError: wrong shape or lengths, too many codebooks, or a code out of range.
+            ConfigError: a negative timeout.
+            InputTypeError: not an array, not of an integer type, or a `stop` that cannot be asked.
+            StoppedError: `stop` said so; nothing was taken.
             StreamError: a mask of another length.
+            TimedOutError: the timeout has passed; nothing was taken.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> stream = Mimi.demo().decoder_stream(batch_size=2)
+            >>> codes = np.zeros((2, 8, 3), np.int64)
+            >>> codes[1, :, 1:] = -1
+            >>> stream.push(codes).shape, stream.frames
+            ((2, 1, 5760), [3, 1])
         """
         rows, batched = to_codes(codes, copy=True)
         _check_rows(rows.shape[0], batched, self.batch_size, "codes", "(K, m)", "K, m", CodesError)
-        pcm = self._core.push(rows, to_mask(active, "active"))
+        frames = to_frames(rows, lengths, batched)
+        pcm = self._core.push(rows, frames, to_mask(active, "active"), to_limits(stop, timeout))
         return pcm[:, None] if batched else pcm[0]
-
-    def reset(self, mask: ArrayInput | None = None) -> None:
-        """Make the rows of `mask` (bool (B,); all without one) exactly as in a new stream."""
-        self._core.reset(to_mask(mask, "mask"))
-
-    def copy(self) -> DecoderStream:
-        """An independent stream in the same state; the weights are shared."""
-        return DecoderStream(self._core.copy())
-
-    def save(self) -> bytes:
-        """The state as bytes, for `load` in a stream of the same model and rows."""
-        return self._core.save()
-
-    def load(self, state: bytes) -> None:
-        """Continue from a saved state. Raises `StreamError` if it is not of such a stream."""
-        self._core.load(_state(state))
-
-    def __copy__(self) -> DecoderStream:
-        return self.copy()
-
-    def __deepcopy__(self, memo: dict[int, object]) -> DecoderStream:
-        return self.copy()
 
     def __repr__(self) -> str:
         return f"DecoderStream(batch_size={self.batch_size}, frames={self.frames})"
@@ -190,9 +319,3 @@ def _check_rows(
         form = f"{single} or (1, {item})" if batch_size == 1 else f"({batch_size}, {item})"
         got = f"a batch of {rows}" if batched else single
         raise error(f"{what} must have shape {form} for a stream of batch_size {batch_size}, got {got}")
-
-
-def _state(state: bytes) -> bytes:
-    if not isinstance(state, (bytes, bytearray, memoryview)):
-        raise InputTypeError(f"state must be the bytes of save(), got {type(state).__name__}")
-    return bytes(state)

@@ -16,6 +16,18 @@ mod ops;
 mod state;
 pub mod weights;
 
+// The models of the tests in `tests/`, for those that need to look inside.
+#[cfg(test)]
+extern crate self as mimi_codec;
+#[cfg(test)]
+#[path = "../tests/stream/fixture.rs"]
+#[allow(dead_code, clippy::unwrap_used)]
+mod fixture;
+#[cfg(test)]
+#[path = "../tests/temp_dir/mod.rs"]
+#[allow(clippy::unwrap_used)]
+mod temp_dir;
+
 pub use config::MimiConfig;
 pub use error::{Error, Result};
 pub use mimi::{Codes, DecoderStream, EncoderStream, Latents, LoadOptions, Mimi, Padding, StopFn, simd_name};

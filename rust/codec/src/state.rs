@@ -2,11 +2,19 @@
 //!
 //! When a model is built, each layer that looks back asks a [`StateLayout`] for a [`Slot`]. A [`State`] then holds one
 //! tensor `(sessions, ...)` per slot, all zero at the start of a clip, and how many steps each session has seen.
-//! Everything a stream can do with its state (reset, copy, save, load) is done here, for all layers alike.
+//! Everything a stream can do with its state (reset, copy, save, load, take back a call that failed) is done here, for
+//! all layers alike.
+
+mod journal;
+
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
+use mimi_kernels::Strips;
 
 use crate::Result;
+use crate::ops::fault_point;
+use journal::Journal;
 
 /// The tensors that a model's layers remember between blocks.
 #[derive(Default)]
@@ -30,6 +38,8 @@ impl StateLayout {
 pub(crate) struct State {
     slots: Vec<Tensor>,
     positions: Vec<u64>,
+    /// Layers write through a shared [`Block`].
+    journal: Mutex<Journal>,
 }
 
 impl State {
@@ -39,25 +49,53 @@ impl State {
             Ok(Tensor::zeros(shape, DType::F32, device)?)
         };
         let slots = layout.shapes.iter().map(zeros).collect::<Result<_>>()?;
-        Ok(Self { slots, positions: vec![0; sessions] })
+        Ok(Self::from_parts(slots, vec![0; sessions]))
     }
 
     pub(crate) fn sessions(&self) -> usize {
         self.positions.len()
     }
 
-    /// Makes a session as it was at the start.
-    pub(crate) fn reset(&mut self, session: usize) -> Result<()> {
-        for slot in &self.slots {
-            slot.slice_set(&slot.narrow(0, session, 1)?.zeros_like()?, 0, session)?;
+    /// Makes sessions as they were at the start, all of them or none.
+    pub(crate) fn reset(&mut self, sessions: &[usize]) -> Result<()> {
+        let zeros = self.slots.iter().map(|slot| {
+            fault_point()?;
+            Ok(slot.narrow(0, 0, 1)?.zeros_like()?)
+        });
+        let zeros = zeros.collect::<Result<Vec<_>>>()?;
+        for &session in sessions {
+            for (slot, zeros) in self.slots.iter().zip(&zeros) {
+                slot.slice_set(zeros, 0, session)?;
+            }
+            self.positions[session] = 0;
         }
-        self.positions[session] = 0;
         Ok(())
+    }
+
+    /// From here on changes can be taken back, until they are [settled](State::settle).
+    pub(crate) fn begin(&mut self) {
+        let Self { slots, positions, journal } = self;
+        journal.get_mut().unwrap_or_else(PoisonError::into_inner).begin(positions, slots.len());
+    }
+
+    /// Ends what [`State::begin`] began: after an error everything is as it was then.
+    pub(crate) fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
+        let Self { slots, positions, journal } = self;
+        let journal = journal.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match &result {
+            Ok(_) => journal.clear(),
+            Err(_) => {
+                if let Some(before) = journal.undo(slots)? {
+                    *positions = before;
+                }
+            }
+        }
+        result
     }
 
     pub(crate) fn copy(&self) -> Result<Self> {
         let slots = self.slots.iter().map(|slot| Ok(slot.copy()?)).collect::<Result<_>>()?;
-        Ok(Self { slots, positions: self.positions.clone() })
+        Ok(Self::from_parts(slots, self.positions.clone()))
     }
 
     /// Counts `steps` more for the sessions of a block.
@@ -74,7 +112,7 @@ impl State {
 
     /// The inverse of [`State::parts`]; shapes are the caller's to check.
     pub(crate) fn from_parts(slots: Vec<Tensor>, positions: Vec<u64>) -> Self {
-        Self { slots, positions }
+        Self { slots, positions, journal: Mutex::default() }
     }
 }
 
@@ -95,7 +133,7 @@ impl Block<'static> {
 }
 
 impl Block<'_> {
-    /// The tensor `(sessions, ...)` of a slot.
+    /// The tensor `(sessions, ...)` of a slot, to be read.
     pub(crate) fn slot(&self, slot: Slot) -> &Tensor {
         &self.state.slots[slot.0]
     }
@@ -108,10 +146,32 @@ impl Block<'_> {
 
     /// Writes the rows' part of a slot back.
     pub(crate) fn scatter(&self, slot: Slot, values: &Tensor) -> Result<()> {
-        for (i, &row) in self.rows.iter().enumerate() {
-            self.slot(slot).slice_set(&values.narrow(0, i, 1)?.contiguous()?, 0, row)?;
-        }
-        Ok(())
+        (0..self.rows.len()).try_for_each(|i| self.set(slot, i, &values.narrow(0, i, 1)?.contiguous()?))
+    }
+
+    /// Writes `(1, ...)`, one row's part of a slot.
+    pub(crate) fn set(&self, slot: Slot, row: usize, values: &Tensor) -> Result<()> {
+        self.journal(|journal| journal.keep_all(&self.state.slots, slot.0, self.rows[row]))?;
+        fault_point()?;
+        Ok(self.slot(slot).slice_set(values, 0, self.rows[row])?)
+    }
+
+    /// A slot that is written in place, for each row of the block in the `written(row)` strips of its part. Calls must
+    /// come round to all of the part before they write anything twice.
+    pub(crate) fn slot_to_write<I: Iterator<Item = Strips>>(
+        &self,
+        slot: Slot,
+        written: impl Fn(usize) -> I,
+    ) -> Result<&Tensor> {
+        self.journal(|journal| {
+            let mut rows = self.rows.iter().enumerate();
+            rows.try_for_each(|(i, &row)| journal.keep_strips(&self.state.slots, slot.0, row, written(i)))
+        })?;
+        Ok(self.slot(slot))
+    }
+
+    fn journal<T>(&self, keep: impl FnOnce(&mut Journal) -> T) -> T {
+        keep(&mut self.state.journal.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps the last rows of what a slot `(sessions, steps, channels)` held and `x` `(rows, steps, channels)` adds.

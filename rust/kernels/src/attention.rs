@@ -6,6 +6,8 @@
 
 mod canonical;
 
+use std::ops::Range;
+
 use crate::simd::{Kernel, Level, MAX_LANES, Simd};
 use crate::threads::{Shared, Threads};
 
@@ -49,6 +51,49 @@ impl Attention {
 /// Floats of cache that one session needs.
 pub fn cache_len(shape: &Attention) -> usize {
     shape.kv_heads * shape.head_cache_len()
+}
+
+/// Some floats of a cache: `len` of them at each of `count` places that lie `stride` apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strips {
+    /// The first of them.
+    pub start: usize,
+    /// Floats that lie side by side.
+    pub len: usize,
+    /// From one place to the next.
+    pub stride: usize,
+    /// Places.
+    pub count: usize,
+}
+
+impl Strips {
+    /// The runs of floats.
+    pub fn runs(self) -> impl Iterator<Item = Range<usize>> {
+        (0..self.count).map(move |i| self.start + i * self.stride..self.start + i * self.stride + self.len)
+    }
+}
+
+/// What [`attend`] writes of a session's cache for `steps` new steps after `position` others, each float once.
+pub fn written(shape: &Attention, position: u64, steps: usize) -> impl Iterator<Item = Strips> {
+    let Attention { kv_heads, head_dim: dim, .. } = *shape;
+    let (capacity, head_len) = (shape.capacity(), shape.head_cache_len());
+    let (first, steps) = ((position % capacity as u64) as usize, steps.min(capacity));
+    // Slots of one tile.
+    let run = move |&done: &usize| {
+        let slot = (first + done) % capacity;
+        (slot, (steps - done).min(TILE - slot % TILE))
+    };
+    let runs =
+        std::iter::successors(Some(0), move |done| Some(done + run(done).1)).take_while(move |&done| done < steps);
+    runs.flat_map(move |done| {
+        let (slot, len) = run(&done);
+        (0..kv_heads).flat_map(move |head| {
+            let column = head * head_len + slot / TILE * TILE * dim + slot % TILE;
+            let keys = Strips { start: column, len, stride: TILE, count: dim };
+            let start = head * head_len + capacity * dim + slot * dim;
+            [keys, Strips { start, len: len * dim, stride: 0, count: 1 }]
+        })
+    })
 }
 
 /// Steps of a session that are new.
@@ -133,8 +178,8 @@ impl Kernel for Attend<'_> {
 
 /// The positions a query sees, as at most two runs of ring slots: the older first.
 struct Window {
-    older: std::ops::Range<usize>,
-    newer: std::ops::Range<usize>,
+    older: Range<usize>,
+    newer: Range<usize>,
 }
 
 impl Window {

@@ -26,7 +26,7 @@ mod team;
 mod threads;
 mod upsample;
 
-pub use attention::{Attention, Steps, attend, cache_len, cache_of_window, window_of_cache};
+pub use attention::{Attention, Steps, Strips, attend, cache_len, cache_of_window, window_of_cache, written};
 pub use code_search::Codebook;
 pub use elementwise::{activate, elu};
 pub use norm::layer_norm;

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::arrays::{check_lengths, codes_in, codes_out, latents_in, latents_out, pcm_out, pcm_slice};
 use crate::errors::raise;
-use crate::interrupt::detached;
+use crate::interrupt::{Limits, detached, detached_until};
 
 /// A loaded codec: immutable, shared between threads and streams.
 #[pyclass(frozen, module = "mimi_codec._core")]
@@ -136,10 +136,11 @@ impl Mimi {
         lengths: Vec<usize>,
         num_codebooks: usize,
         padding: &str,
+        limits: Limits,
     ) -> PyResult<Bound<'py, PyArray3<i64>>> {
         let padding = self::padding(py, padding)?;
         let clips = clips(py, &pcm, &lengths)?;
-        let codes = detached(py, |stop| {
+        let codes = detached_until(py, &limits, |stop| {
             clips
                 .iter()
                 .map(|clip| self.model.encode(clip, num_codebooks, padding, stop))
@@ -153,10 +154,11 @@ impl Mimi {
         py: Python<'py>,
         codes: PyReadonlyArray3<'py, i64>,
         lengths: Vec<usize>,
+        limits: Limits,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         check_lengths(py, &lengths, codes.shape()[0], codes.shape()[2])?;
         let rows = codes_in(py, &codes, |row| lengths[row], self.model.config().codebook_size)?;
-        let pcm = detached(py, |stop| {
+        let pcm = detached_until(py, &limits, |stop| {
             rows.iter().map(|codes| self.model.decode(codes, stop)).collect::<Result<Vec<_>, _>>()
         })?;
         pcm_out(py, pcm, lengths.iter().max().unwrap_or(&0) * self.frame_size())
@@ -168,10 +170,11 @@ impl Mimi {
         pcm: PyReadonlyArray2<'py, f32>,
         lengths: Vec<usize>,
         padding: &str,
+        limits: Limits,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
         let padding = self::padding(py, padding)?;
         let clips = clips(py, &pcm, &lengths)?;
-        let latents = detached(py, |stop| {
+        let latents = detached_until(py, &limits, |stop| {
             clips.iter().map(|clip| self.model.encode_latents(clip, padding, stop)).collect::<Result<Vec<_>, _>>()
         })?;
         Ok(latents_out(py, &latents, self.latent_dim()))
@@ -182,10 +185,11 @@ impl Mimi {
         py: Python<'py>,
         latents: PyReadonlyArray3<'py, f32>,
         lengths: Vec<usize>,
+        limits: Limits,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         check_lengths(py, &lengths, latents.shape()[0], latents.shape()[2])?;
         let rows = latents_in(&latents, |row| lengths[row]);
-        let pcm = detached(py, |stop| {
+        let pcm = detached_until(py, &limits, |stop| {
             rows.iter().map(|latents| self.model.decode_latents(latents, stop)).collect::<Result<Vec<_>, _>>()
         })?;
         pcm_out(py, pcm, lengths.iter().max().unwrap_or(&0) * self.frame_size())
@@ -196,10 +200,11 @@ impl Mimi {
         py: Python<'py>,
         latents: PyReadonlyArray3<'py, f32>,
         num_codebooks: usize,
+        limits: Limits,
     ) -> PyResult<Bound<'py, PyArray3<i64>>> {
         let rows = latents_in(&latents, |_| latents.shape()[2]);
-        let codes = detached(py, |_| {
-            let codes = rows.iter().map(|latents| self.model.latents_to_codes(latents, num_codebooks));
+        let codes = detached_until(py, &limits, |stop| {
+            let codes = rows.iter().map(|latents| self.model.latents_to_codes(latents, num_codebooks, stop));
             codes.collect::<Result<Vec<_>, _>>()
         })?;
         Ok(codes_out(py, &codes, num_codebooks))
@@ -209,10 +214,13 @@ impl Mimi {
         &self,
         py: Python<'py>,
         codes: PyReadonlyArray3<'py, i64>,
+        lengths: Vec<usize>,
+        limits: Limits,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let rows = codes_in(py, &codes, |_| codes.shape()[2], self.model.config().codebook_size)?;
-        let latents = detached(py, |_| {
-            rows.iter().map(|codes| self.model.codes_to_latents(codes)).collect::<Result<Vec<_>, _>>()
+        check_lengths(py, &lengths, codes.shape()[0], codes.shape()[2])?;
+        let rows = codes_in(py, &codes, |row| lengths[row], self.model.config().codebook_size)?;
+        let latents = detached_until(py, &limits, |stop| {
+            rows.iter().map(|codes| self.model.codes_to_latents(codes, stop)).collect::<Result<Vec<_>, _>>()
         })?;
         Ok(latents_out(py, &latents, self.latent_dim()))
     }

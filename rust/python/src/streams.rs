@@ -7,9 +7,9 @@ use numpy::{PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyAr
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::arrays::{codes_in, codes_out, mask, pcm_out, pcm_slice};
+use crate::arrays::{check_lengths, codes_in, codes_out, mask, pcm_out, pcm_slice};
 use crate::errors::raise;
-use crate::interrupt::detached;
+use crate::interrupt::{Limits, detached, detached_until};
 use crate::model::Mimi;
 
 fn lock<T>(stream: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
@@ -68,19 +68,19 @@ impl EncoderStream {
         detached(py, |_| Ok(lock(&self.stream)?.frames()))
     }
 
-    #[pyo3(signature = (pcm, active = None))]
     fn push<'py>(
         &self,
         py: Python<'py>,
         pcm: PyReadonlyArray2<'py, f32>,
         active: Option<PyReadonlyArray1<'py, bool>>,
+        limits: Limits,
     ) -> PyResult<Bound<'py, PyArray3<i64>>> {
         check_batch(py, pcm.shape()[0], self.batch_size)?;
         let active = mask(py, active, self.batch_size)?;
         let (all, samples) = (pcm_slice(py, &pcm)?, pcm.shape()[1]);
         let input = |row| is_active(active.as_deref(), row).then(|| &all[row * samples..][..samples]);
         let inputs: Vec<_> = (0..self.batch_size).map(input).collect();
-        let codes = detached(py, |stop| lock(&self.stream)?.push(&inputs, stop))?;
+        let codes = detached_until(py, &limits, |stop| lock(&self.stream)?.push(&inputs, stop))?;
         Ok(codes_out(py, &codes, self.codebooks))
     }
 
@@ -150,21 +150,23 @@ impl DecoderStream {
         detached(py, |_| Ok(lock(&self.stream)?.frames()))
     }
 
-    #[pyo3(signature = (codes, active = None))]
     fn push<'py>(
         &self,
         py: Python<'py>,
         codes: PyReadonlyArray3<'py, i64>,
+        lengths: Vec<usize>,
         active: Option<PyReadonlyArray1<'py, bool>>,
+        limits: Limits,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         check_batch(py, codes.shape()[0], self.batch_size)?;
+        check_lengths(py, &lengths, codes.shape()[0], codes.shape()[2])?;
         let active = mask(py, active, self.batch_size)?;
         // A row at rest may hold anything, so it is not read.
-        let frames = |row| if is_active(active.as_deref(), row) { codes.shape()[2] } else { 0 };
+        let frames = |row: usize| if is_active(active.as_deref(), row) { lengths[row] } else { 0 };
         let rows = codes_in(py, &codes, frames, self.codebook_size)?;
         let input = |(row, codes)| is_active(active.as_deref(), row).then_some(codes);
         let inputs: Vec<_> = rows.into_iter().enumerate().map(input).collect();
-        let pcm = detached(py, |stop| lock(&self.stream)?.push(&inputs, stop))?;
+        let pcm = detached_until(py, &limits, |stop| lock(&self.stream)?.push(&inputs, stop))?;
         pcm_out(py, pcm, codes.shape()[2] * self.frame_size)
     }
 

@@ -84,32 +84,40 @@ impl Mimi {
     ///
     /// # Errors
     /// [`Error::Latents`] for values that are not finite or of another dimension, [`Error::Codes`] for more codebooks
-    /// than are loaded, [`Error::Config`] where the encoder is not loaded.
-    pub fn latents_to_codes(&self, latents: &Latents, codebooks: usize) -> Result<Codes> {
+    /// than are loaded, [`Error::Config`] where the encoder is not loaded, [`Error::Interrupted`] when `stop` says so.
+    pub fn latents_to_codes(&self, latents: &Latents, codebooks: usize, stop: StopFn<'_>) -> Result<Codes> {
         self.encoder()?;
         self.check_codebooks(codebooks)?;
         check_latents(latents, self.config().hidden_size)?;
-        if latents.data.is_empty() {
-            return Ok(Codes { codebooks, data: Vec::new() });
+        let mut data = Vec::with_capacity(latents.frames() * codebooks);
+        for block in latents.data.chunks(BLOCK_FRAMES * latents.dim) {
+            if stop() {
+                return Err(Error::Interrupted);
+            }
+            let block = self.inner.backend.tensor(block, &[1, block.len() / latents.dim, latents.dim])?;
+            data.extend(self.inner.quantizer.encode(&block, codebooks)?);
         }
-        let tensor = self.inner.backend.tensor(&latents.data, &[1, latents.frames(), latents.dim])?;
-        Ok(Codes { codebooks, data: self.inner.quantizer.encode(&tensor, codebooks)? })
+        Ok(Codes { codebooks, data })
     }
 
     /// The latents that codes stand for: the sum of the codebooks' entries, projected back.
     ///
     /// # Errors
     /// [`Error::Codes`] for codes out of range or more codebooks than are loaded, [`Error::Config`] where the decoder
-    /// is not loaded.
-    pub fn codes_to_latents(&self, codes: &Codes) -> Result<Latents> {
+    /// is not loaded, [`Error::Interrupted`] when `stop` says so.
+    pub fn codes_to_latents(&self, codes: &Codes, stop: StopFn<'_>) -> Result<Latents> {
         self.decoder()?;
         check_codes(codes, self.num_codebooks(), self.config().codebook_size)?;
         let dim = self.config().hidden_size;
-        if codes.data.is_empty() {
-            return Ok(Latents { dim, data: Vec::new() });
+        let mut data = Vec::with_capacity(codes.frames() * dim);
+        for block in codes.data.chunks(BLOCK_FRAMES * codes.codebooks) {
+            if stop() {
+                return Err(Error::Interrupted);
+            }
+            let latents = self.inner.quantizer.decode(block, codes.codebooks)?;
+            data.extend(latents.flatten_all()?.to_vec1::<f32>()?);
         }
-        let latents = self.inner.quantizer.decode(&codes.data, codes.codebooks)?;
-        Ok(Latents { dim, data: latents.flatten_all()?.to_vec1()? })
+        Ok(Latents { dim, data })
     }
 
     fn each_latent_block(

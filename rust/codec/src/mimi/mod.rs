@@ -65,6 +65,8 @@ struct Inner {
     encoder: Option<Encoder>,
     quantizer: Quantizer,
     decoder: Option<Decoder>,
+    encoder_fingerprints: Vec<String>,
+    decoder_fingerprints: Vec<String>,
 }
 
 impl Mimi {
@@ -94,6 +96,8 @@ impl Mimi {
                 encoder: encoder?,
                 quantizer: quantizer?,
                 decoder: decoder?,
+                encoder_fingerprints: checkpoint.fingerprints(Parts::Encoder, codebooks),
+                decoder_fingerprints: checkpoint.fingerprints(Parts::Decoder, codebooks),
                 config,
                 source: path.to_path_buf(),
                 layout: checkpoint.layout(),

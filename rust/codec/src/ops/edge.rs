@@ -10,9 +10,9 @@ use crate::state::{Block, Slot};
 /// repeated is only known now.
 pub(super) fn begin(shape: &ConvShape, history: Slot, x: &Tensor, block: &Block<'_>) -> Result<()> {
     if shape.edge == Edge::Replicate {
-        for (i, &row) in block.rows.iter().enumerate().filter(|&(i, _)| block.position(i) == 0) {
+        for i in (0..block.rows.len()).filter(|&i| block.position(i) == 0) {
             let first = x.narrow(0, i, 1)?.narrow(1, 0, 1)?.repeat((1, shape.history(), 1))?;
-            block.slot(history).slice_set(&first, 0, row)?;
+            block.set(history, i, &first)?;
         }
     }
     Ok(())

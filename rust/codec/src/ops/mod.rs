@@ -8,6 +8,8 @@
 pub(crate) mod candle;
 pub(crate) mod cpu;
 mod edge;
+#[cfg(test)]
+pub(crate) mod faults;
 mod rotary;
 mod shapes;
 mod signal;
@@ -92,6 +94,7 @@ pub(crate) trait Backend: Send + Sync {
 
     /// A tensor where the operations take it.
     fn tensor(&self, data: &[f32], shape: &[usize]) -> Result<Tensor> {
+        fault_point()?;
         Ok(Tensor::from_slice(data, shape, self.device())?)
     }
 }
@@ -153,4 +156,12 @@ fn without_residual(residual: Option<&Tensor>, operation: &str) -> Result<()> {
             Err(candle_core::Error::Msg(message).into())
         }
     }
+}
+
+/// A place where an operation can fail: tests try them one by one.
+#[inline(always)]
+pub(crate) fn fault_point() -> Result<()> {
+    #[cfg(test)]
+    faults::check()?;
+    Ok(())
 }

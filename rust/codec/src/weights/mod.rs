@@ -6,6 +6,7 @@
 //! Callers know the canonical names and shapes of [`expected_tensors`] only.
 
 mod file;
+mod fingerprint;
 mod names;
 mod save;
 mod source;
@@ -22,6 +23,7 @@ use safetensors::Dtype;
 use crate::config::MimiConfig;
 use crate::{Error, Result};
 use file::TensorFiles;
+use fingerprint::Sums;
 pub use names::Layout;
 use names::{Location, Locator};
 use source::Source;
@@ -83,6 +85,7 @@ pub struct Checkpoint {
     files: TensorFiles,
     /// By canonical name.
     tensors: BTreeMap<String, (TensorSpec, Location)>,
+    sums: Sums,
 }
 
 impl Checkpoint {
@@ -103,7 +106,7 @@ impl Checkpoint {
             (spec.name.clone(), (spec, location))
         };
         let tensors = expected_tensors(&config).into_iter().map(locate).collect();
-        Ok(Self { path: path.into(), config, layout, prefix, files, tensors })
+        Ok(Self { path: path.into(), config, layout, prefix, files, tensors, sums: Sums::default() })
     }
 
     /// The codec's configuration.
@@ -188,6 +191,7 @@ impl Checkpoint {
         }
         // Without a way out in the middle, the compiler makes vectors of it.
         if values[old..].iter().fold(true, |finite, value| finite & value.is_finite()) {
+            self.sums.add(name, &values[old..]);
             return Ok(());
         }
         match values[old..].iter().position(|value| !value.is_finite()) {
@@ -214,6 +218,11 @@ impl Checkpoint {
             Some(index) => Err(Error::TensorValue { name, index, value: entries[index] }),
             None => Ok(entries),
         }
+    }
+
+    /// Sums over the values that were read of a half and its quantizer: one for each number of codebooks from 1 on.
+    pub(crate) fn fingerprints(&self, half: Parts, codebooks: usize) -> Vec<String> {
+        self.sums.of_half(&self.config, half, codebooks)
     }
 
     /// A tensor's place, after its presence, shape and type are checked.

@@ -23,12 +23,15 @@ fn compare(fast: &Mimi, plain: &Mimi, pcm: &[f32]) {
     for padding in [Padding::Transformers, Padding::Moshi] {
         let latents = plain.encode_latents(pcm, padding, GO_ON).unwrap();
         assert_near(&fast.encode_latents(pcm, padding, GO_ON).unwrap().data, &latents.data);
-        assert_eq!(fast.latents_to_codes(&latents, all).unwrap(), plain.latents_to_codes(&latents, all).unwrap());
+        assert_eq!(
+            fast.latents_to_codes(&latents, all, GO_ON).unwrap(),
+            plain.latents_to_codes(&latents, all, GO_ON).unwrap()
+        );
         let codes = plain.encode(pcm, all, padding, GO_ON).unwrap();
         assert_eq!(fast.encode(pcm, all, padding, GO_ON).unwrap(), codes);
 
-        let quantized = plain.codes_to_latents(&codes).unwrap();
-        assert_near(&fast.codes_to_latents(&codes).unwrap().data, &quantized.data);
+        let quantized = plain.codes_to_latents(&codes, GO_ON).unwrap();
+        assert_near(&fast.codes_to_latents(&codes, GO_ON).unwrap().data, &quantized.data);
         let decoded = plain.decode(&codes, GO_ON).unwrap();
         assert_near(&fast.decode(&codes, GO_ON).unwrap(), &decoded);
         assert_near(&fast.decode_latents(&quantized, GO_ON).unwrap(), &decoded);

@@ -116,16 +116,19 @@ fn whole_clips() {
     for count in [0, all + 1] {
         let words = format!("expected between 1 and {all} codebooks ({all} are loaded), got {count}");
         assert_eq!(message!(Codes, model.encode(&clip, count, Padding::Moshi, GO_ON)), words);
-        assert_eq!(message!(Codes, model.latents_to_codes(&Latents { dim: 16, data: vec![0.0; 16] }, count)), words);
+        assert_eq!(
+            message!(Codes, model.latents_to_codes(&Latents { dim: 16, data: vec![0.0; 16] }, count, GO_ON)),
+            words
+        );
         assert_eq!(message!(Codes, EncoderStream::new(&model, 1, count)), words);
         let codes = Codes { codebooks: count, data: vec![0; count] };
         assert_eq!(message!(Codes, model.decode(&codes, GO_ON)), words);
-        assert_eq!(message!(Codes, model.codes_to_latents(&codes)), words);
+        assert_eq!(message!(Codes, model.codes_to_latents(&codes, GO_ON)), words);
     }
     let latents = |dim: usize, data: &[f32]| Latents { dim, data: data.to_vec() };
     for wrong in [latents(15, &[0.0; 15]), latents(16, &[0.0; 17]), latents(16, &[f32::NAN; 16])] {
         message!(Latents, model.decode_latents(&wrong, GO_ON));
-        message!(Latents, model.latents_to_codes(&wrong, 1));
+        message!(Latents, model.latents_to_codes(&wrong, 1, GO_ON));
     }
     message!(Stream, EncoderStream::new(&model, 0, 1));
     message!(Stream, DecoderStream::new(&model, 0));
@@ -135,8 +138,8 @@ fn whole_clips() {
     assert!(model.decode(&Codes { codebooks: 3, data: vec![] }, GO_ON).unwrap().is_empty());
     assert_eq!(model.encode_latents(&[], Padding::Transformers, GO_ON).unwrap(), latents(16, &[]));
     assert!(model.decode_latents(&latents(16, &[]), GO_ON).unwrap().is_empty());
-    assert_eq!(model.latents_to_codes(&latents(16, &[]), 2).unwrap().frames(), 0);
-    assert_eq!(model.codes_to_latents(&Codes { codebooks: 1, data: vec![] }).unwrap(), latents(16, &[]));
+    assert_eq!(model.latents_to_codes(&latents(16, &[]), 2, GO_ON).unwrap().frames(), 0);
+    assert_eq!(model.codes_to_latents(&Codes { codebooks: 1, data: vec![] }, GO_ON).unwrap(), latents(16, &[]));
 }
 
 #[test]
@@ -159,10 +162,10 @@ fn halves_of_a_codec() {
         matches!(result, Err(Error::Config { field, .. }) if field == "parts")
     }
     assert!(refused(encoder.decode(&codes, GO_ON)));
-    assert!(refused(encoder.codes_to_latents(&codes)));
+    assert!(refused(encoder.codes_to_latents(&codes, GO_ON)));
     assert!(refused(DecoderStream::new(&encoder, 1)));
     assert!(refused(decoder.encode(&clip, 3, Padding::Transformers, GO_ON)));
-    assert!(refused(decoder.latents_to_codes(&Latents { dim: 16, data: vec![0.0; 16] }, 1)));
+    assert!(refused(decoder.latents_to_codes(&Latents { dim: 16, data: vec![0.0; 16] }, 1, GO_ON)));
     assert!(refused(EncoderStream::new(&decoder, 1, 1)));
 }
 

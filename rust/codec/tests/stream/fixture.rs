@@ -127,14 +127,20 @@ fn values(random: &mut Random, spec: &TensorSpec) -> Vec<f32> {
 
 /// A directory with a random checkpoint.
 pub(crate) fn checkpoint(config: &MimiConfig) -> TempDir {
+    checkpoint_with(config, |_, _| {})
+}
+
+/// One whose tensors are changed before they are written.
+pub(crate) fn checkpoint_with(config: &MimiConfig, change: impl Fn(&TensorSpec, &mut Vec<f32>)) -> TempDir {
     let directory = TempDir::new();
     fs::write(directory.join("config.json"), config.to_json()).unwrap();
     let random = &mut Random::new(1);
     let tensors: Vec<(TensorSpec, Vec<u8>)> = expected_tensors(config)
         .into_iter()
         .map(|spec| {
-            let bytes = values(random, &spec).iter().flat_map(|value| value.to_le_bytes()).collect();
-            (spec, bytes)
+            let mut values = values(random, &spec);
+            change(&spec, &mut values);
+            (spec, values.iter().flat_map(|value| value.to_le_bytes()).collect())
         })
         .collect();
     let views = tensors

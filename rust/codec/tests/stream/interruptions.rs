@@ -92,13 +92,15 @@ fn whole_clips() {
     for model in models() {
         let clip = Random::new(42).clip(200 * model.config().frame_size());
         let codes = model.encode(&clip, 2, Padding::Moshi, GO_ON).unwrap();
-        let latents = model.codes_to_latents(&codes).unwrap();
+        let latents = model.codes_to_latents(&codes, GO_ON).unwrap();
         for nth in 0..3 {
             let interrupted = [
                 model.encode(&clip, 2, Padding::Moshi, &stop_at(nth)).err(),
                 model.encode_latents(&clip, Padding::Moshi, &stop_at(nth)).err(),
                 model.decode(&codes, &stop_at(nth)).err(),
                 model.decode_latents(&latents, &stop_at(nth)).err(),
+                model.latents_to_codes(&latents, 2, &stop_at(nth)).err(),
+                model.codes_to_latents(&codes, &stop_at(nth)).err(),
             ];
             assert!(interrupted.iter().all(|error| matches!(error, Some(Error::Interrupted))), "{interrupted:?}");
         }

@@ -6,6 +6,7 @@ mod backends;
 mod batches;
 mod chunks;
 mod failures;
+mod fingerprints;
 mod fixture;
 mod interruptions;
 mod saved;

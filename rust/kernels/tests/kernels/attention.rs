@@ -1,6 +1,6 @@
 //! Attention against a softmax over all that came before, in float64.
 
-use mimi_kernels::{Attention, Steps as New, Threads, attend, cache_len, simd::Level};
+use mimi_kernels::{Attention, Steps as New, Threads, attend, cache_len, simd::Level, written};
 
 use crate::random::Random;
 use crate::{ROUNDING, bits};
@@ -169,6 +169,24 @@ fn nothing_outside_the_window_is_seen() {
             let clean = steps.attend(level, &[9], 0, &mut steps.empty_cache());
             let used = steps.attend(level, &[9], 0, &mut vec![1e6; cache_len(&shape)]);
             assert_eq!(bits(&used), bits(&clean), "{level:?} {shape:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_written_is_said() {
+    for (seed, shape) in shapes().enumerate() {
+        for (before, count) in [(0, 1), (0, 65), (63, 2), (120, 20), ((1 << 40) + 5, 300)] {
+            let steps = Steps::new(seed as u64, shape, count);
+            let mut said = vec![false; cache_len(&shape)];
+            for at in written(&shape, before, count).flat_map(|strips| strips.runs().flatten()) {
+                assert!(!said[at], "{shape:?} at {at} twice");
+                said[at] = true;
+            }
+            let mut cache = vec![f32::NAN; cache_len(&shape)];
+            steps.attend(Level::detect(), &[count], before, &mut cache);
+            let changed: Vec<bool> = cache.iter().map(|value| !value.is_nan()).collect();
+            assert_eq!(changed, said, "{shape:?}, {count} steps after {before}");
         }
     }
 }

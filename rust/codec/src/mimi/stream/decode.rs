@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::saved::{Saved, StreamKind};
-use super::{active_rows, check_sessions, masked_rows, several_blocks};
+use super::{active_rows, check_sessions, masked_rows};
 use crate::mimi::clip::BLOCK_FRAMES;
 use crate::mimi::values::check_codes;
 use crate::mimi::{Codes, Mimi, StopFn};
@@ -57,22 +57,13 @@ impl DecoderStream {
         for codes in inputs.iter().flatten() {
             check_codes(codes, self.model.num_codebooks(), codebook_size)?;
         }
-        let several = several_blocks(inputs.iter().flatten().map(Codes::frames));
-        let before = if several { Some(self.state.copy()?) } else { None };
-        match self.decode(&rows, inputs, stop) {
-            Ok(pcm) => {
-                for (frames, codes) in self.frames.iter_mut().zip(inputs) {
-                    *frames += codes.as_ref().map_or(0, Codes::frames) as u64;
-                }
-                Ok(pcm)
-            }
-            Err(error) => {
-                if let Some(before) = before {
-                    self.state = before;
-                }
-                Err(error)
-            }
+        self.state.begin();
+        let pcm = self.decode(&rows, inputs, stop);
+        let pcm = self.state.settle(pcm)?;
+        for (frames, codes) in self.frames.iter_mut().zip(inputs) {
+            *frames += codes.as_ref().map_or(0, Codes::frames) as u64;
         }
+        Ok(pcm)
     }
 
     /// Decodes all frames, block by block, sessions side by side as long as they have frames.
@@ -109,10 +100,9 @@ impl DecoderStream {
     /// # Errors
     /// [`Error::Stream`] for a mask of another length.
     pub fn reset(&mut self, mask: Option<&[bool]>) -> Result<()> {
-        for row in masked_rows(mask, self.frames.len())? {
-            self.state.reset(row)?;
-            self.frames[row] = 0;
-        }
+        let rows = masked_rows(mask, self.frames.len())?;
+        self.state.reset(&rows)?;
+        rows.iter().for_each(|&row| self.frames[row] = 0);
         Ok(())
     }
 
@@ -137,7 +127,8 @@ impl DecoderStream {
     /// Goes on from what [`DecoderStream::save`] gave, for the same model and number of sessions.
     ///
     /// # Errors
-    /// [`Error::Stream`] where the state is damaged or of another kind of stream; the stream is then as it was.
+    /// [`Error::Stream`] where the state is damaged, of another kind of stream or of a model with other weights; the
+    /// stream is then as it was.
     pub fn load(&mut self, state: &[u8]) -> Result<()> {
         let frame_size = self.model.config().frame_size();
         let (saved, state) = Saved::read(state, &self.kind(), &self.state, frame_size)?;
@@ -147,6 +138,9 @@ impl DecoderStream {
     }
 
     fn kind(&self) -> StreamKind<'_> {
-        StreamKind { name: "decoder", model: &self.model, codebooks: None }
+        // The semantic codebooks are always loaded.
+        let model = &self.model;
+        let weights = &model.inner.decoder_fingerprints[model.config().num_semantic_quantizers - 1..];
+        StreamKind { name: "decoder", model, weights, codebooks: None }
     }
 }

@@ -1,7 +1,7 @@
 //! Streams of samples into codes.
 
 use super::saved::{Saved, StreamKind};
-use super::{active_rows, check_sessions, masked_rows, several_blocks};
+use super::{active_rows, check_sessions, masked_rows};
 use crate::mimi::clip::BLOCK_FRAMES;
 use crate::mimi::values::check_pcm;
 use crate::mimi::{Codes, Mimi, StopFn};
@@ -80,24 +80,15 @@ impl EncoderStream {
         for &row in &rows {
             queues[row] = [&self.sessions[row].pending, inputs[row].unwrap_or_default()].concat();
         }
-        let several = several_blocks(queues.iter().map(|queue| queue.len() / frame_size));
-        let before = if several { Some(self.state.copy()?) } else { None };
-        match self.code(&rows, &queues, stop) {
-            Ok(codes) => {
-                for &row in &rows {
-                    let frames = codes[row].frames();
-                    self.sessions[row].frames += frames as u64;
-                    self.sessions[row].pending = queues[row].split_off(frames * frame_size);
-                }
-                Ok(codes)
-            }
-            Err(error) => {
-                if let Some(before) = before {
-                    self.state = before;
-                }
-                Err(error)
-            }
+        self.state.begin();
+        let codes = self.code(&rows, &queues, stop);
+        let codes = self.state.settle(codes)?;
+        for &row in &rows {
+            let frames = codes[row].frames();
+            self.sessions[row].frames += frames as u64;
+            self.sessions[row].pending = queues[row].split_off(frames * frame_size);
         }
+        Ok(codes)
     }
 
     /// Codes all whole frames of the queues, block by block, sessions side by side as long as they have frames.
@@ -141,13 +132,25 @@ impl EncoderStream {
         for &row in &rows {
             self.check_open(row)?;
         }
-        let mut codes = self.no_codes();
+        self.state.begin();
+        let codes = self.code_rest(&rows);
+        let codes = self.state.settle(codes)?;
         for row in rows {
-            let pending = std::mem::take(&mut self.sessions[row].pending);
-            self.sessions[row].ended = true;
+            let session = &mut self.sessions[row];
+            session.frames += codes[row].frames() as u64;
+            session.pending = Vec::new();
+            session.ended = true;
+        }
+        Ok(codes)
+    }
+
+    /// Codes what the sessions hold back, each on its own as their lengths differ.
+    fn code_rest(&mut self, rows: &[usize]) -> Result<Vec<Codes>> {
+        let mut codes = self.no_codes();
+        for &row in rows {
+            let pending = self.sessions[row].pending.clone();
             if !pending.is_empty() {
                 codes[row].data = self.code_block(&pending, &[row], true)?;
-                self.sessions[row].frames += 1;
             }
         }
         Ok(codes)
@@ -158,10 +161,9 @@ impl EncoderStream {
     /// # Errors
     /// [`Error::Stream`] for a mask of another length.
     pub fn reset(&mut self, mask: Option<&[bool]>) -> Result<()> {
-        for row in masked_rows(mask, self.sessions.len())? {
-            self.state.reset(row)?;
-            self.sessions[row] = Session::default();
-        }
+        let rows = masked_rows(mask, self.sessions.len())?;
+        self.state.reset(&rows)?;
+        rows.iter().for_each(|&row| self.sessions[row] = Session::default());
         Ok(())
     }
 
@@ -195,7 +197,8 @@ impl EncoderStream {
     /// Goes on from what [`EncoderStream::save`] gave, for the same model, number of sessions and of codebooks.
     ///
     /// # Errors
-    /// [`Error::Stream`] where the state is damaged or of another kind of stream; the stream is then as it was.
+    /// [`Error::Stream`] where the state is damaged, of another kind of stream or of a model with other weights; the
+    /// stream is then as it was.
     pub fn load(&mut self, state: &[u8]) -> Result<()> {
         let frame_size = self.model.config().frame_size();
         let (saved, state) = Saved::read(state, &self.kind(), &self.state, frame_size)?;
@@ -206,7 +209,8 @@ impl EncoderStream {
     }
 
     fn kind(&self) -> StreamKind<'_> {
-        StreamKind { name: "encoder", model: &self.model, codebooks: Some(self.codebooks) }
+        let weights = &self.model.inner.encoder_fingerprints[self.codebooks - 1..self.codebooks];
+        StreamKind { name: "encoder", model: &self.model, weights, codebooks: Some(self.codebooks) }
     }
 
     fn no_codes(&self) -> Vec<Codes> {

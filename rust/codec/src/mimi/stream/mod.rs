@@ -3,11 +3,12 @@
 mod decode;
 mod encode;
 mod saved;
+#[cfg(test)]
+mod tests;
 
 pub use decode::DecoderStream;
 pub use encode::EncoderStream;
 
-use crate::mimi::clip::BLOCK_FRAMES;
 use crate::{Error, Result};
 
 /// The sessions a call is for: those with an input.
@@ -32,11 +33,4 @@ fn check_sessions(sessions: usize) -> Result<()> {
         return Err(Error::Stream("expected at least one session, got a batch size of 0".into()));
     }
     Ok(())
-}
-
-/// Whether sessions with these numbers of frames take several blocks: a call can then be stopped between them.
-fn several_blocks(frames: impl Iterator<Item = usize>) -> bool {
-    let mut frames = frames.filter(|&frames| frames > 0);
-    let first = frames.next().unwrap_or(0);
-    first > BLOCK_FRAMES || frames.any(|frames| frames != first)
 }

@@ -14,6 +14,8 @@ use crate::{Error, Result};
 pub(super) struct StreamKind<'a> {
     pub(super) name: &'static str,
     pub(super) model: &'a Mimi,
+    /// Fingerprints of the weights for one number of codebooks, or for as many as are loaded.
+    pub(super) weights: &'a [String],
     pub(super) codebooks: Option<usize>,
 }
 
@@ -21,17 +23,63 @@ impl StreamKind<'_> {
     fn description(&self) -> BTreeMap<String, String> {
         let codebooks = self.codebooks.map_or("any".to_owned(), |codebooks| codebooks.to_string());
         BTreeMap::from([
-            ("format".to_owned(), "mimi-codec stream 1".to_owned()),
+            ("format".to_owned(), FORMAT.to_owned()),
             ("stream".to_owned(), self.name.to_owned()),
             ("codebooks".to_owned(), codebooks),
             ("device".to_owned(), self.model.options().device.clone()),
+            ("dtype".to_owned(), self.model.options().dtype.clone()),
+            ("weights".to_owned(), self.weights.join(" ")),
             ("config".to_owned(), self.model.config().to_json()),
         ])
     }
+
+    /// Whether a stream of such a description goes on here; else what it is.
+    fn check(&self, found: &BTreeMap<String, String>) -> std::result::Result<(), String> {
+        for (key, wanted) in self.description() {
+            let Some(value) = found.get(&key) else { return Err(format!("no \"{key}\"")) };
+            let fits = match key.as_str() {
+                // A model may have been loaded with less codebooks than the other.
+                "weights" => value.split(' ').zip(self.weights).all(|(value, wanted)| value == wanted),
+                _ => *value == wanted,
+            };
+            match key.as_str() {
+                _ if fits => {}
+                "config" => return Err("one of a model with another configuration".into()),
+                "weights" => return Err("one of a model with other weights".into()),
+                _ => return Err(format!("{key} \"{value}\" where \"{wanted}\" belongs")),
+            }
+        }
+        Ok(())
+    }
 }
 
-/// The one entry of the metadata, so that equal states are equal bytes: a map of several has no order.
-const DESCRIPTION: &str = "mimi_stream";
+/// Changes with what the bytes mean.
+const FORMAT: &str = "mimi-codec stream 2";
+
+/// The one entry of the metadata, so that equal states are equal bytes: a map of several has no order. It is a checksum
+/// of eight hexadecimal digits, a space, and the description.
+const ENTRY: &str = "mimi_stream";
+
+/// Digits of a checksum.
+const SUM_LEN: usize = 8;
+
+/// CRC-32 over the description and the tensors' bytes.
+fn checksum(description: &str, data: &[u8]) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(description.as_bytes());
+    hasher.update(data);
+    format!("{:08x}", hasher.finalize())
+}
+
+/// The bytes of the tensors, behind the header.
+fn data(file: &[u8]) -> Result<&[u8]> {
+    let (header, _) = SafeTensors::read_metadata(file).map_err(|error| damaged(error.to_string()))?;
+    Ok(&file[size_of::<u64>() + header..])
+}
+
+fn damaged(what: String) -> Error {
+    Error::Stream(format!("expected the saved state of this stream, got {what}"))
+}
 
 /// The counters of all sessions.
 pub(super) struct Saved {
@@ -69,25 +117,37 @@ impl Saved {
         let views: Vec<_> = views.collect::<Result<_>>()?;
         let failed = |error: String| Error::Stream(error);
         let description = serde_json::to_string(&kind.description()).map_err(|error| failed(error.to_string()))?;
-        let metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
-        safetensors::serialize(views, Some(metadata)).map_err(|error| failed(error.to_string()))
+        let entry = |sum: &str| HashMap::from([(ENTRY.to_owned(), format!("{sum} {description}"))]);
+        // The checksum is put in afterwards: it is as long as what stands in its place.
+        let unsealed = ".".repeat(SUM_LEN);
+        let mut file =
+            safetensors::serialize(views, Some(entry(&unsealed))).map_err(|error| failed(error.to_string()))?;
+        let sum = checksum(&description, data(&file)?);
+        let place = file.windows(unsealed.len()).position(|bytes| bytes == unsealed.as_bytes());
+        let place = place.ok_or_else(|| failed("expected a place for the checksum, got none".into()))?;
+        file[place..place + sum.len()].copy_from_slice(sum.as_bytes());
+        Ok(file)
     }
 
     /// Reads a state for a stream that is now in state `like`.
     pub(super) fn read(bytes: &[u8], kind: &StreamKind<'_>, like: &State, frame_size: usize) -> Result<(Self, State)> {
-        let damaged = |what: String| Error::Stream(format!("expected the saved state of this stream, got {what}"));
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
-        let found = metadata.metadata().as_ref().and_then(|metadata| metadata.get(DESCRIPTION));
+        let entry = metadata.metadata().as_ref().and_then(|metadata| metadata.get(ENTRY));
+        let entry = entry.ok_or_else(|| damaged("no description".into()))?;
+        let (sum, text) = entry.split_once(' ').filter(|(sum, _)| sum.len() == SUM_LEN).unwrap_or(("", entry));
         let found: BTreeMap<String, String> =
-            found.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| damaged("no description".into()))?;
-        for (key, wanted) in kind.description() {
-            match found.get(&key) {
-                Some(value) if *value == wanted => {}
-                Some(_) if key == "config" => return Err(damaged("one of a model with another configuration".into())),
-                Some(value) => return Err(damaged(format!("{key} \"{value}\" where \"{wanted}\" belongs"))),
-                None => return Err(damaged(format!("no \"{key}\""))),
+            serde_json::from_str(text).map_err(|error| damaged(format!("a description with an error: {error}")))?;
+        match found.get("format") {
+            Some(format) if format == FORMAT => {}
+            other => {
+                let other = other.map_or("none", String::as_str);
+                return Err(damaged(format!("one of another release: format \"{other}\" where \"{FORMAT}\" belongs")));
             }
         }
+        if sum != checksum(text, data(bytes)?) {
+            return Err(damaged("one that was damaged: its checksum is not that of its content".into()));
+        }
+        kind.check(&found).map_err(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
         let tensor = |name: &str, dtype: Dtype, shape: Option<&[usize]>| {
             let view = file.tensor(name).map_err(|error| damaged(error.to_string()))?;

@@ -66,6 +66,7 @@ impl Book {
 
 impl Codebooks for Books {
     fn search(&self, x: &Tensor, count: usize) -> Result<Vec<u32>> {
+        crate::ops::fault_point()?;
         let mut residual = x.contiguous()?;
         let mut codes = Vec::with_capacity(count);
         for book in &self.books[..count] {

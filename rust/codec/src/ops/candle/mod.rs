@@ -113,6 +113,7 @@ fn finish(
     residual: Option<&Tensor>,
     activation: Option<Activation>,
 ) -> Result<Signal> {
+    crate::ops::fault_point()?;
     let x = match bias {
         Some(bias) => x.broadcast_add(bias)?,
         None => x,

@@ -1,7 +1,7 @@
 //! Attention with the window in the kernel's ring.
 
 use candle_core::Tensor;
-use mimi_kernels::{self as kernels, Steps, attend, cache_len};
+use mimi_kernels::{self as kernels, Steps, attend, cache_len, written};
 
 use super::{Kernels, host};
 use crate::Result;
@@ -31,7 +31,8 @@ impl Attention for Ring {
         host::with_floats(qkv, |qkv| {
             host::with_floats(&angles.table, |rotary| {
                 self.kernels.write((rows, steps, out_width), |out| {
-                    host::change(block.slot(self.cache), |cache| {
+                    let cache = block.slot_to_write(self.cache, |i| written(&self.shape, block.position(i), steps))?;
+                    host::change(cache, |cache| {
                         let parts = qkv.chunks_exact(steps * width).zip(out.chunks_exact_mut(steps * out_width));
                         for (i, (qkv, out)) in parts.enumerate() {
                             let cache = &mut cache[block.rows[i] * cache_len..][..cache_len];

@@ -25,6 +25,7 @@ impl Books {
 
 impl Codebooks for Books {
     fn search(&self, x: &Tensor, count: usize) -> Result<Vec<u32>> {
+        crate::ops::fault_point()?;
         let vectors = x.dim(0)?;
         host::with_floats(x, |x| {
             let mut residual = x.to_vec();

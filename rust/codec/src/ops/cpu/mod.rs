@@ -5,7 +5,7 @@ mod attention;
 mod codebooks;
 mod conv;
 mod conv_transpose;
-mod host;
+pub(crate) mod host;
 mod linear;
 mod norm;
 mod spare;
@@ -18,7 +18,7 @@ use mimi_kernels::{self as kernels, Precision, Threads, simd::Level};
 use super::rotary::Frequencies;
 use super::{
     Activation, Angles, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, LinearShape,
-    Operation, Rotary, Signal,
+    Operation, Rotary, Signal, fault_point,
 };
 use crate::Result;
 use crate::state::{Block, StateLayout};
@@ -58,10 +58,12 @@ impl Kernels {
 
     /// A signal of `shape`, written by `write`, which finds other signals' values in it.
     fn write(&self, shape: impl Into<Shape>, write: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Signal> {
+        fault_point()?;
         let shape = shape.into();
         let len = shape.elem_count();
         let mut data = self.spare.take(len);
         write(&mut data[..len])?;
+        fault_point()?;
         // The tensor of the whole memory, and the signal at its front.
         let whole = (data.len(),);
         let tensor = Tensor::from_vec(data, whole, &Device::Cpu)?.narrow(0, 0, len)?.reshape(shape)?;

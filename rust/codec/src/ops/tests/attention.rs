@@ -45,7 +45,7 @@ fn blocks_of_all_sessions() {
                 });
                 agree(&outs, |_| attention_error(&shape), &format!("{shape:?}, round {round}"));
             }
-            made.iter_mut().for_each(|made| made.state.reset(1).unwrap());
+            made.iter_mut().for_each(|made| made.state.reset(&[1]).unwrap());
         }
     }
 }

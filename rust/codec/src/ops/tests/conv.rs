@@ -101,7 +101,7 @@ fn a_session_that_is_reset_begins_anew() {
         let (first, second) = (random.eighths(2 * 8 * 3), random.eighths(2 * 8 * 3));
         for made in &mut made {
             made.run(8, &both, |conv, block| conv.forward(&tensor(&first, (2, 8, 3)), None, block));
-            made.state.reset(1).unwrap();
+            made.state.reset(&[1]).unwrap();
             let out = made.run(8, &both, |conv, block| conv.forward(&tensor(&second, (2, 8, 3)), None, block));
             let went_on = [&first[..24], &second[..24]].concat();
             let expected = [
