@@ -126,6 +126,9 @@ class TestTensors:
             ours.decode(random_codes(3)[0])
         with pytest.raises(CodesError, match="between 0 and 31"):
             ours.decode(random_codes(3) + 32)
+        for use_cache in (False, True):
+            with pytest.raises(CodesError, match="got -1 in codebook 0, frame 3"):
+                ours.decode(torch.cat([random_codes(3), torch.full((2, 6, 1), -1)], dim=-1), use_cache=use_cache)
         with pytest.raises(CodesError, match=r"7|6"):
             ours.decode(torch.zeros(1, 7, 3, dtype=torch.int64))
         with pytest.raises(InputTypeError, match="integer type"):

@@ -8,11 +8,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 import mimi_codec
 import reference
 import signals
 import synthetic
+from mimi_codec.transformers.attach import _check_same as check_same
 
 VARIANTS = {
     "three ratios, wide kernels": {
@@ -74,7 +76,12 @@ def lengths(hop: int, window: int) -> list[int]:
 def test_attributes(variant):
     ours, theirs, hop, _ = variant
     config = theirs.config
-    assert ours.frame_size == hop
+    assert ours.frame_size == ours.config.frame_size == hop
+    assert ours.config.latent_stride == config.latent_stride
+    # A clip of so many samples is so many frames in both, whatever config.frame_size says there.
+    assert ours.encode(np.zeros(3 * hop, np.float32)).shape[1] == 3
+    assert theirs.encode(torch.zeros(1, 1, 3 * hop)).audio_codes.shape[2] == 3
+    check_same(ours, config)
     assert ours.sample_rate == config.sampling_rate
     # Where the ratios do not divide the sampling rate, Transformers' own frame_rate is the same quotient.
     assert ours.frame_rate == pytest.approx(config.sampling_rate / hop)

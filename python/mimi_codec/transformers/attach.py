@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 from torch import nn
@@ -67,7 +68,8 @@ def _check_same(codec: Mimi, config: MimiConfig) -> None:
     for name, expected, got in (
         ("codebooks", config.num_quantizers, codec.num_codebooks),
         ("entries a codebook", config.codebook_size, codec.codebook_size),
-        ("samples a frame", config.frame_size, codec.frame_size),
+        # config.frame_size takes every latent stride for 2
+        ("samples a frame", math.prod(config.upsampling_ratios) * config.latent_stride, codec.frame_size),
         ("samples a second", config.sampling_rate, codec.sample_rate),
     ):
         if expected != got:

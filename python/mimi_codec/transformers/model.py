@@ -255,7 +255,8 @@ class MimiModel(CodecModule):
         cache = take_cache(decoder_cache, options, DECODER_CACHE + EITHER_CACHE)
         self._check(options, allowed=("use_cache",))
         codes = codes_in(audio_codes, "audio_codes")
-        lengths = None
+        # Said in full, so that -1 is an invalid code as any other.
+        lengths = np.full(codes.shape[0], codes.shape[2])
         if self.invalid_codes == "end":
             lengths = self._valid_frames(codes)
             codes = codes[:, :, : int(lengths.max())]
@@ -269,7 +270,7 @@ class MimiModel(CodecModule):
                 cache = StreamCache(self.codec.config.latent_stride)
             rows = codes.shape[0]
             stream = take_stream(DecoderStream, rows, lambda: self.codec.decoder_stream(rows), cache)
-            audio = stream.push(codes)
+            audio = stream.push(codes, lengths=lengths)
         values = tensor_out(audio, audio_codes.device, self.dtype)
         if padding_mask is not None:
             values = values[..., : padding_mask.shape[-1]]
