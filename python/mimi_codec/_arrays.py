@@ -166,10 +166,10 @@ def to_lengths(value: Any, batched: bool, rows: int, longest: int, error: type[M
 
 
 def to_frames(codes: Int64Array, lengths: Any, batched: bool) -> list[int]:
-    """Frames of each row of codes (B, K, T): `lengths`, or those before the frames of nothing but -1 at its end."""
+    """Frames of each row of codes (B, K, T): `lengths`, or in a batch those before the frames of only -1 at its end."""
     rows, codebooks, longest = codes.shape
     frames = to_lengths(lengths, batched, rows, longest, CodesError)
-    if lengths is None and codebooks and longest:
+    if lengths is None and batched and codebooks and longest:
         for row in np.flatnonzero((codes[:, :, -1] == NO_CODE).all(axis=1)):
             there = np.flatnonzero((codes[row] != NO_CODE).any(axis=0))
             frames[row] = int(there[-1]) + 1 if there.size else 0

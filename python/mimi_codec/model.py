@@ -213,7 +213,7 @@ class Mimi(Facts):
         """Codes to audio: (K, T) to (L,), (B, K, T) to (B, 1, L), float32.
 
         Args:
-            codes: any integer type, with K from 1 to `num_codebooks`. Frames of nothing but -1 at the end of a row are
+            codes: any integer type, with K from 1 to `num_codebooks`. Frames of only -1 at the end of a batch's row are
                 not there, as in what `encode` gives for rows of different lengths.
             lengths: frames of each row of a batch; what lies beyond is not read. None takes all frames that are there.
             stop, timeout: as in `encode`.

@@ -274,7 +274,7 @@ class DecoderStream(Stream):
 
         Args:
             codes: (B, K, m) of any integer type, with K from 1 to the model's `num_codebooks`. A stream of one row also
-                takes (K, m). Frames of nothing but -1 at the end of a row are not there, as in what an encoder gives.
+                takes (K, m). Frames of only -1 at the end of a batch's row are not there, as in what an encoder gives.
             lengths: frames of each row; what lies beyond is not read. None takes all frames that are there.
             active: bool (B,): rows to which the codes belong. The others stay untouched and their codes unread.
             stop: a `threading.Event`, or a function without arguments, that is asked between blocks of work whether to
