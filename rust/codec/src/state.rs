@@ -111,8 +111,8 @@ impl State {
     }
 
     /// The inverse of [`State::parts`]; shapes are the caller's to check.
-    pub(crate) fn from_parts(slots: Vec<Tensor>, positions: Vec<u64>) -> Self {
-        Self { slots, positions, journal: Mutex::default() }
+    pub(crate) const fn from_parts(slots: Vec<Tensor>, positions: Vec<u64>) -> Self {
+        Self { slots, positions, journal: Mutex::new(Journal::new()) }
     }
 }
 
@@ -127,7 +127,7 @@ pub(crate) struct Block<'a> {
 impl Block<'static> {
     /// For operations that remember nothing.
     pub(crate) fn without_state() -> Self {
-        static NOTHING: State = State { slots: Vec::new(), positions: Vec::new() };
+        static NOTHING: State = State::from_parts(Vec::new(), Vec::new());
         Self { state: &NOTHING, rows: &[], end: false }
     }
 }

@@ -12,7 +12,6 @@ use crate::ops::cpu::host::{change, with_floats};
 ///
 /// A frame of a stream changes a part of a state that is copied in microseconds, while all of it would take as long as
 /// a good part of the frame's work. What a long call changes again and again is kept once.
-#[derive(Default)]
 pub(super) struct Journal {
     /// The steps of each session at the beginning; nothing is kept without it.
     positions: Option<Vec<u64>>,
@@ -40,6 +39,10 @@ enum Old {
 const SPARE: usize = 1 << 16;
 
 impl Journal {
+    pub(super) const fn new() -> Self {
+        Self { positions: None, entries: Vec::new(), floats: Vec::new(), kept: Vec::new() }
+    }
+
     pub(super) fn begin(&mut self, positions: &[u64], slots: usize) {
         self.clear();
         self.positions = Some(positions.to_vec());
