@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mimi_codec::{Codes, DecoderStream, EncoderStream, Error, LoadOptions, Mimi, Result};
+use mimi_codec::{Codes, Direction, Dtype, Error, Input, LoadOptions, MimiConfig, Model, Result, Stream};
 
 const CODEBOOKS: usize = 8;
 
@@ -18,25 +18,27 @@ fn main() -> Result<()> {
     let file = Path::new(file);
     let embedded = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../python/mimi_codec/demo"));
     let path = std::env::var_os("MIMI_BENCH_MODEL").map_or(embedded, PathBuf::from);
-    let dtype = std::env::var("MIMI_BENCH_DTYPE").unwrap_or("float32".into());
-    let mimi = Mimi::load(&path, &LoadOptions { num_codebooks: Some(CODEBOOKS), dtype, ..LoadOptions::default() })?;
-    let full = mimi.config().sliding_window / mimi.config().latent_stride() + 1;
+    let dtype = std::env::var("MIMI_BENCH_DTYPE").map_or(Ok(Dtype::Float32), |dtype| dtype.parse())?;
+    let model = Model::load(&path, &LoadOptions { num_codebooks: Some(CODEBOOKS), dtype, ..LoadOptions::default() })?;
+    let config = MimiConfig::from_json(&model.config_json())?;
+    let full = config.sliding_window / config.latent_stride() + 1;
     match what.as_str() {
         "encode" => {
-            let mut stream = EncoderStream::new(&mimi, 1, CODEBOOKS)?;
-            let frame_size = mimi.config().frame_size();
+            let frame_size = model.frame_size();
             let sample = |i: usize| (i as f32 * 0.05).sin() * 0.3;
             let pcm: Vec<f32> = (0..(full + 2) * frame_size).map(sample).collect();
-            run(file, full, &mut stream, EncoderStream::load, EncoderStream::save, |stream, index| {
-                stream.push(&[Some(&pcm[index * frame_size..][..frame_size])], &|| false).map(drop)
+            let mut stream = Stream::new(&model, Direction::ToCodes(CODEBOOKS), 1)?;
+            run(file, full, &mut stream, |stream, index| {
+                stream.push(&[Some(Input::Pcm(&pcm[index * frame_size..][..frame_size]))], &|| false).map(drop)
             })
         }
         "decode" => {
-            let mut stream = DecoderStream::new(&mimi, 1)?;
-            run(file, full, &mut stream, DecoderStream::load, DecoderStream::save, |stream, index| {
-                let entries = mimi.config().codebook_size;
+            let mut stream = Stream::new(&model, Direction::FromCodes, 1)?;
+            run(file, full, &mut stream, |stream, index| {
+                let entries = model.codebook_size();
                 let data = (0..CODEBOOKS).map(|k| ((index * 31 + k * 7) % entries) as u32).collect();
-                stream.push(&[Some(Codes { codebooks: CODEBOOKS, data })], &|| false).map(drop)
+                let codes = Codes { codebooks: CODEBOOKS, data };
+                stream.push(&[Some(Input::Codes(&codes))], &|| false).map(drop)
             })
         }
         other => Err(Error::Stream(format!("expected encode or decode, got {other}"))),
@@ -44,23 +46,21 @@ fn main() -> Result<()> {
 }
 
 /// Goes on from the saved stream with one frame, or makes it.
-fn run<S>(
+fn run(
     file: &Path,
     full: usize,
-    stream: &mut S,
-    load: impl Fn(&mut S, &[u8]) -> Result<()>,
-    save: impl Fn(&S) -> Result<Vec<u8>>,
-    push: impl Fn(&mut S, usize) -> Result<()>,
+    stream: &mut Stream,
+    push: impl Fn(&mut Stream, usize) -> Result<()>,
 ) -> Result<()> {
     let failed = |error| Error::Stream(format!("expected a file at {}, got {error}", file.display()));
     if file.exists() {
-        load(stream, &std::fs::read(file).map_err(failed)?)?;
+        stream.load(&std::fs::read(file).map_err(failed)?, None)?;
         // The first frame finds no memory of signals yet.
         push(stream, full)?;
         return counted(|| push(stream, full + 1));
     }
     (0..full).try_for_each(|index| push(stream, index))?;
-    std::fs::write(file, save(stream)?).map_err(failed)
+    std::fs::write(file, stream.save(None)?).map_err(failed)
 }
 
 /// The frame that is counted.

@@ -1,20 +1,29 @@
-//! Kyutai's Mimi neural audio codec: 24 kHz speech to 12.5 frames a second of discrete codes, and back.
+//! Kyutai's Mimi neural audio codec and the codecs built from its parts: speech to discrete codes or continuous latents, and
+//! back.
 //!
 //! ```text
-//! PCM -> conv stack -> transformer -> downsample -> quantizer -> codes        mimi/encoder.rs, mimi/quantizer.rs
-//! codes -> quantizer -> upsample -> transformer -> conv stack -> PCM          mimi/decoder.rs
+//! samples -> encoder chain -> latents -> quantizer -> codes
+//! codes -> quantizer -> latents -> decoder chain -> samples
 //! ```
 //!
-//! A [`Mimi`] is immutable and shared between threads and streams. Streaming is the only way it computes: a whole clip
-//! ([`Mimi::encode`], [`Mimi::decode`]) is a stream of blocks that is thrown away, an [`EncoderStream`] or a
-//! [`DecoderStream`] is one that is kept. Both give the same codes, bit for bit, however the input is cut.
+//! Read the code in the order the data flows: `codecs/` says what each codec is made of, as a `plan/`; `model.rs` loads it;
+//! `session/` takes clips and streams through its `layers/`, whose operations are in `ops/`.
+//!
+//! A [`Model`] is immutable and shared between threads and streams. Streaming is the only way it computes: a [`Stream`] gives
+//! what the whole clip gives, bit for bit, however the input is cut, and a whole clip ([`Model::encode`],
+//! [`Model::decode`]) is a stream that is thrown away.
 
-pub mod config;
+mod codecs;
 mod error;
-mod mimi;
+mod layers;
+mod model;
 mod ops;
-mod state;
-pub mod weights;
+mod options;
+mod parts;
+mod plan;
+mod session;
+mod values;
+mod weights;
 
 // The models of the tests in `tests/`, for those that need to look inside.
 #[cfg(test)]
@@ -24,11 +33,25 @@ extern crate self as mimi_codec;
 #[allow(dead_code, clippy::unwrap_used)]
 mod fixture;
 #[cfg(test)]
+#[path = "../tests/stream/streams.rs"]
+#[allow(dead_code, clippy::unwrap_used)]
+mod streams;
+#[cfg(test)]
 #[path = "../tests/temp_dir/mod.rs"]
 #[allow(clippy::unwrap_used)]
 mod temp_dir;
 
-pub use config::MimiConfig;
+pub use codecs::mimi;
 pub use error::{Error, Result};
-pub use mimi::{Codes, DecoderStream, EncoderStream, Latents, LoadOptions, Mimi, Padding, StopFn, simd_name};
-pub use weights::{Checkpoint, Parts};
+pub use mimi::MimiConfig;
+pub use model::Model;
+pub use options::{Device, Dtype, LoadOptions};
+pub use parts::Parts;
+pub use plan::{Kind, Part, TensorSpec};
+pub use session::{Direction, Padding, StopFn, Stream};
+pub use values::{Codes, Input, Latents, Output};
+
+/// The instruction set that the kernels use on this processor.
+pub fn simd_name() -> &'static str {
+    ops::cpu::simd_name()
+}

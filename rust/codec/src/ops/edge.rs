@@ -4,13 +4,13 @@ use candle_core::Tensor;
 
 use super::{ConvShape, Edge};
 use crate::Result;
-use crate::state::{Block, Slot};
+use crate::ops::state::{Block, Slot};
 
 /// Prepares the history `(sessions, history, c_in)` of sessions that begin: zeros are there from the start; the first input
 /// repeated is only known now.
 pub(super) fn begin(shape: &ConvShape, history: Slot, x: &Tensor, block: &Block<'_>) -> Result<()> {
     if shape.edge == Edge::Replicate {
-        for i in (0..block.rows.len()).filter(|&i| block.position(i) == 0) {
+        for i in (0..block.rows.len()).filter(|&i| block.position(i, 1) == 0) {
             let first = x.narrow(0, i, 1)?.narrow(1, 0, 1)?.repeat((1, shape.history(), 1))?;
             block.set(history, i, &first)?;
         }

@@ -13,6 +13,7 @@ pub(crate) mod faults;
 mod rotary;
 mod shapes;
 mod signal;
+mod state;
 #[cfg(test)]
 mod tests;
 mod transposed;
@@ -22,9 +23,10 @@ use candle_core::{Device, Tensor};
 pub(crate) use rotary::{Angles, Rotary};
 pub(crate) use shapes::{Activation, AttentionShape, ConvShape, ConvTransposeShape, Edge, LinearShape};
 pub(crate) use signal::Signal;
+pub(crate) use state::{Block, Slot, State, StateLayout};
 
 use crate::Result;
-use crate::state::{Block, Slot, StateLayout};
+
 
 /// Where a model's operations run, decided once when it is loaded: it makes them, and says how to feed them.
 pub(crate) trait Backend: Send + Sync {
@@ -84,12 +86,10 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Frames that should go through the model together at most. They share a reading of the weights, which then costs
     /// little beside the work itself; a call can be stopped between blocks.
-    #[allow(dead_code, reason = "asked by the stream driver to come; BLOCK_FRAMES until then")]
     fn block_frames(&self) -> usize;
 
     /// Frames in which a block should go through a layer with `rows_per_frame` rows and activations of at most
     /// `floats_per_frame` floats; none where it should go through as a whole.
-    #[allow(dead_code, reason = "asked by the chains of layers to come; PIECE_STEPS until then")]
     fn piece_frames(&self, rows_per_frame: usize, floats_per_frame: usize) -> Option<usize>;
 
     /// A tensor where the operations take it.
@@ -118,16 +118,16 @@ pub(crate) trait Attention: Send + Sync {
     fn forward(&self, qkv: &Tensor, angles: &Angles, block: &Block<'_>) -> Result<Signal>;
 
     /// Where the sessions' windows are kept.
-    #[allow(dead_code, reason = "for saving streams in the canonical form")]
     fn slot(&self) -> Slot;
 
-    /// The canonical form of a session's part of the slot after `seen` steps.
-    #[allow(dead_code, reason = "for saving streams in the canonical form")]
-    fn to_canonical(&self, kept: &[f32], seen: u64) -> Result<Vec<f32>>;
+    /// Floats of the canonical form.
+    fn canonical_len(&self) -> usize;
 
-    /// A session's part of the slot after `seen` steps, from its canonical form.
-    #[allow(dead_code, reason = "for loading streams from the canonical form")]
-    fn of_canonical(&self, window: &[f32], seen: u64) -> Result<Vec<f32>>;
+    /// The canonical form of a session's part of the slot after `frames` frames.
+    fn to_canonical(&self, kept: &[f32], frames: u64) -> Result<Vec<f32>>;
+
+    /// A session's part of the slot after `frames` frames, from its canonical form.
+    fn of_canonical(&self, window: &[f32], frames: u64) -> Result<Vec<f32>>;
 }
 
 /// The codebooks of a residual vector quantizer.

@@ -2,8 +2,9 @@
 
 use candle_core::Tensor;
 
+use super::AttentionShape;
 use crate::Result;
-use crate::state::Block;
+use crate::ops::state::Block;
 
 /// Where the steps of a block stand, for attention layers that share it.
 pub(crate) trait Rotary: Send + Sync {
@@ -25,28 +26,33 @@ pub(crate) struct Angles {
 /// stream stay exact after days. That is done on the host: not every device has float64, and the table of a streamed
 /// block is some hundred floats a row, uploaded once for all layers. Adding up the angles of a block's first step and of
 /// the steps since on the device would be several launches instead, and less exact.
-pub(super) struct Frequencies(Vec<f64>);
+pub(super) struct Frequencies {
+    frequencies: Vec<f64>,
+    /// Steps in a frame.
+    rows_per_frame: usize,
+}
 
 impl Frequencies {
-    pub(super) fn new(head_dim: usize, theta: f64) -> Self {
+    pub(super) fn new(shape: AttentionShape, theta: f64) -> Self {
+        let AttentionShape { head_dim, rows_per_frame, .. } = shape;
         let frequency = |i: usize| {
             let exponent = (2 * i) as f32 / head_dim as f32;
             f64::from(1.0 / (theta as f32).powf(exponent))
         };
-        Self((0..head_dim / 2).map(frequency).collect())
+        Self { frequencies: (0..head_dim / 2).map(frequency).collect(), rows_per_frame }
     }
 
     /// The table of [`Angles`], and its shape.
     pub(super) fn table(&self, steps: usize, block: &Block<'_>) -> (Vec<f32>, [usize; 3]) {
         let rows = block.rows.len();
-        let mut table = Vec::with_capacity(rows * steps * 2 * self.0.len());
+        let mut table = Vec::with_capacity(rows * steps * 2 * self.frequencies.len());
         for row in 0..rows {
             for step in 0..steps as u64 {
-                let position = (block.position(row) + step) as f64;
-                table.extend(self.0.iter().map(|frequency| (position * frequency).cos() as f32));
-                table.extend(self.0.iter().map(|frequency| (position * frequency).sin() as f32));
+                let position = (block.position(row, self.rows_per_frame) + step) as f64;
+                table.extend(self.frequencies.iter().map(|frequency| (position * frequency).cos() as f32));
+                table.extend(self.frequencies.iter().map(|frequency| (position * frequency).sin() as f32));
             }
         }
-        (table, [rows, steps, 2 * self.0.len()])
+        (table, [rows, steps, 2 * self.frequencies.len()])
     }
 }

@@ -74,6 +74,8 @@ pub(crate) struct AttentionShape {
     pub(crate) head_dim: usize,
     /// Steps that a query sees, its own included.
     pub(crate) window: usize,
+    /// Steps in a frame of the codec.
+    pub(crate) rows_per_frame: usize,
 }
 
 impl AttentionShape {

@@ -21,7 +21,7 @@ use super::candle::Composed;
 use super::cpu::Kernels;
 use super::{Backend, Signal};
 use crate::Result;
-use crate::state::{Block, State, StateLayout};
+use crate::ops::state::{Block, State, StateLayout};
 
 /// The relative error of one rounding to float32.
 const ROUNDING: f32 = 1.0 / (1 << 24) as f32;
@@ -58,7 +58,7 @@ struct Made<T> {
 }
 
 fn composed() -> Composed {
-    Composed::on("cpu-candle").unwrap().unwrap()
+    Composed::new(Device::Cpu)
 }
 
 /// The composition, then the kernels on one thread and on two.
@@ -79,7 +79,7 @@ fn made<T>(sessions: usize, make: impl Fn(&dyn Backend, &mut StateLayout) -> Res
 impl<T> Made<T> {
     /// Runs a block of `steps` steps, and counts them.
     fn run(&mut self, steps: usize, cut: &Cut, forward: impl Fn(&T, &Block<'_>) -> Result<Signal>) -> Signal {
-        let block = Block { state: &self.state, rows: cut.rows, end: cut.end };
+        let block = Block::new(&self.state, cut.rows, cut.end);
         let out = forward(&self.operation, &block).unwrap();
         self.state.advance(cut.rows, steps);
         out

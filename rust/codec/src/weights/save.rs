@@ -1,4 +1,4 @@
-//! Writes a checkpoint in the flat Transformers layout, tensor by tensor; readers see whole files only.
+//! Writes a checkpoint in one of its layouts, tensor by tensor; readers see whole files only.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -8,29 +8,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
+use serde_json::Value;
 
-use super::{Checkpoint, Parts};
+use super::{Checkpoint, Layout, Spelled};
+use crate::parts::Parts;
+use crate::plan::{Kind, TensorSpec};
 use crate::{Error, Result};
 
 /// A tensor to be written.
 struct Item {
+    /// Its name in the layout that is written.
     name: String,
     dtype: Dtype,
-    shape: Vec<usize>,
-    /// Whether it is a codebook's flag, which is always 1 and has no source.
-    flag: bool,
+    spec: TensorSpec,
 }
 
 impl Checkpoint {
     /// Writes `config.json` and `model.safetensors` into a directory, which is made if need be: the tensors that the
-    /// checkpoint has, in their stored types, as Transformers reads them.
+    /// checkpoint has, in their stored types and in `layout`, which keeps projections apart. The configuration gets the
+    /// type of the weights and the half that is missing, as Transformers writes them.
     ///
     /// # Errors
     /// Those of [`Checkpoint::check`] for the tensors that are there; [`Error::File`] if a file cannot be read or
     /// written. What was in the directory is then left as it was.
-    pub fn save(&self, directory: &Path) -> Result<()> {
-        let items = self.items()?;
-        let config = self.saved_config(&items);
+    pub(crate) fn save(&self, directory: &Path, mut config: Value, layout: &Layout) -> Result<()> {
+        let items = self.items(layout)?;
+        config["dtype"] = match items.iter().find(|item| item.spec.kind != Kind::Flag).map(|item| item.dtype) {
+            Some(Dtype::BF16) => "bfloat16",
+            Some(Dtype::F16) => "float16",
+            _ => "float32",
+        }
+        .into();
+        match self.parts() {
+            Parts::Both => {}
+            Parts::Encoder => config["decoder_config"] = Value::Null,
+            Parts::Decoder => config["encoder_config"] = Value::Null,
+        }
         fs::create_dir_all(directory).map_err(|error| unwritable(directory, &error))?;
         let weights = Staged::write(directory.join("model.safetensors"), |file| self.write_tensors(&items, file))?;
         let config =
@@ -39,51 +52,34 @@ impl Checkpoint {
         config.publish()
     }
 
-    /// The tensors that the checkpoint has, in the order of the file: by falling alignment, then by name.
-    fn items(&self) -> Result<Vec<Item>> {
+    /// The tensors that the checkpoint has, in the order of the file: by falling alignment, then by name. A flag is
+    /// there where the codebook is that it belongs to.
+    fn items(&self, layout: &Layout) -> Result<Vec<Item>> {
         let mut items = Vec::new();
-        for (name, (_, location)) in &self.tensors {
-            if !self.files.contains(&location.name) {
+        for (name, (spec, location)) in &self.tensors {
+            let source = match (&spec.kind, name.rsplit_once('.')) {
+                (Kind::Flag, Some((module, _))) => self.tensors.get(&format!("{module}.embed_sum")),
+                _ => None,
+            };
+            let present = source.map_or(&location.name, |(_, location)| &location.name);
+            if !self.files.contains(present) {
                 continue;
             }
-            let (spec, _, dtype) = self.stored(name)?;
-            items.push(Item { name: name.clone(), dtype, shape: spec.shape.clone(), flag: false });
-            if let Some(codebook) = name.strip_suffix(".embed_sum") {
-                items.push(Item {
-                    name: format!("{codebook}.initialized"),
-                    dtype: Dtype::F32,
-                    shape: vec![1],
-                    flag: true,
-                });
-            }
+            let dtype = if spec.kind == Kind::Flag { Dtype::F32 } else { self.stored(name)?.2 };
+            let (Spelled::Whole(names) | Spelled::Fused(names)) = (layout.spell)(spec);
+            let name = names.into_iter().next().unwrap_or_else(|| name.clone());
+            items.push(Item { name, dtype, spec: spec.clone() });
         }
         items.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
         Ok(items)
-    }
-
-    /// The configuration, with the type of the weights and the half that is missing, as Transformers writes them.
-    fn saved_config(&self, items: &[Item]) -> serde_json::Value {
-        let mut config = self.config.to_value();
-        let dtype = match items.iter().find(|item| !item.flag).map(|item| item.dtype) {
-            Some(Dtype::BF16) => "bfloat16",
-            Some(Dtype::F16) => "float16",
-            _ => "float32",
-        };
-        config["dtype"] = dtype.into();
-        match self.parts() {
-            Parts::Both => {}
-            Parts::Encoder => config["decoder_config"] = serde_json::Value::Null,
-            Parts::Decoder => config["encoder_config"] = serde_json::Value::Null,
-        }
-        config
     }
 
     fn write_tensors(&self, items: &[Item], file: &mut impl Write) -> Result<(), Failure> {
         let mut end = 0;
         let infos = items.iter().map(|item| {
             let start = end;
-            end += item.shape.iter().product::<usize>() * item.dtype.bitsize() / 8;
-            let info = TensorInfo { dtype: item.dtype, shape: item.shape.clone(), data_offsets: (start, end) };
+            end += item.spec.shape.iter().product::<usize>() * item.dtype.bitsize() / 8;
+            let info = TensorInfo { dtype: item.dtype, shape: item.spec.shape.clone(), data_offsets: (start, end) };
             (item.name.clone(), info)
         });
         let format = HashMap::from([("format".to_string(), "pt".to_string())]);
@@ -96,11 +92,11 @@ impl Checkpoint {
         write(&(header.len() as u64).to_le_bytes())?;
         write(&header)?;
         for item in items {
-            if item.flag {
+            if item.spec.kind == Kind::Flag {
                 write(&1_f32.to_le_bytes())?;
                 continue;
             }
-            let (spec, location, _) = self.stored(&item.name)?;
+            let (spec, location, _) = self.stored(&item.spec.name)?;
             write(&self.bytes(spec, location)?)?;
         }
         Ok(())

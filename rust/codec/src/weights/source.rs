@@ -1,75 +1,56 @@
-//! Finds a checkpoint's files from the path that a user gives, and the codec's configuration beside them.
+//! Finds a checkpoint's files from the path that a user gives, and the configuration beside them.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::file::{is_file_name, read_json};
-use super::names::Layout;
-use crate::config::MimiConfig;
+use super::file::{TensorFiles, is_file_name, read_json};
 use crate::{Error, Result};
 
-/// Where a checkpoint's weights lie, and the `config.json` beside them.
-pub(super) struct Source {
-    /// A `.safetensors` file or the index of several.
-    pub(super) weights: PathBuf,
+/// The files of a checkpoint: their headers are read, and the `config.json` beside them.
+pub(crate) struct Files {
+    pub(super) tensors: TensorFiles,
     config: Option<Value>,
 }
 
-impl Source {
-    /// From a directory, a `.safetensors` file or an index.
-    pub(super) fn find(path: &Path) -> Result<Self> {
+impl Files {
+    /// Opens a directory (`config.json` and `model.safetensors`, an index of several, or the only `.safetensors` file), a
+    /// `.safetensors` file, or an index.
+    ///
+    /// # Errors
+    /// [`Error::File`] for files that are missing or corrupt.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path)
             .map_err(|error| Error::file(path, format!("cannot open the checkpoint: {error}")))?;
         let directory = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
         let config = directory.join("config.json");
         let config = if config.is_file() { Some(read_json(&config)?) } else { None };
         let weights = if metadata.is_dir() { weights_in(path, config.as_ref())? } else { path.to_path_buf() };
-        Ok(Self { weights, config })
+        Ok(Self { tensors: TensorFiles::open(&weights)?, config })
     }
 
-    /// The codec's configuration: the whole `config.json`, or the part of a larger model's that is the codec's. Without
-    /// one, and for Kyutai's files, whose `config.json` is of another kind, it is the released configuration.
-    pub(super) fn config(&self, layout: Layout, prefix: &str) -> Result<MimiConfig> {
-        let Some(root) = &self.config else {
-            return Ok(MimiConfig::default());
-        };
-        if is_mimi(root) == Some(true) {
-            return MimiConfig::from_value(root);
-        }
-        if let Some(nested) = nested_config(root, prefix) {
-            return MimiConfig::from_value(nested);
-        }
-        if layout == Layout::Kyutai {
-            return Ok(MimiConfig::default());
-        }
-        if is_mimi(root).is_none() && prefix.is_empty() {
-            return MimiConfig::from_value(root);
-        }
-        let got = root.get("model_type").cloned().unwrap_or_default();
-        Err(Error::config(
-            "model_type",
-            format!("expected \"mimi\" at the top level or in a part such as `codec_config`, got {got}"),
-        ))
+    /// The weights' file or index.
+    pub(crate) fn path(&self) -> &Path {
+        self.tensors.path()
     }
-}
 
-/// Whether a configuration says that it is Mimi's, or a half of it; nothing if it does not say what it is.
-fn is_mimi(config: &Value) -> Option<bool> {
-    let model_type = config.get("model_type")?.as_str()?;
-    Some(matches!(model_type, "mimi" | "mimi_encoder" | "mimi_decoder"))
-}
+    /// All tensors' names, sorted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.names()
+    }
 
-/// The codec's part of a larger model's configuration: under a usual key, or wherever something says that it is Mimi's.
-fn nested_config<'a>(root: &'a Value, prefix: &str) -> Option<&'a Value> {
-    let module = prefix.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
-    let module = module.strip_suffix("_model").unwrap_or(module);
-    let of_module = format!("{module}_config");
-    let usual = [of_module.as_str(), "codec_config", "audio_encoder_config", "mimi_config"]
-        .into_iter()
-        .filter_map(|key| root.get(key).filter(|value| value.is_object()))
-        .find(|value| is_mimi(value) != Some(false));
-    usual.or_else(|| root.as_object()?.values().find(|value| is_mimi(value) == Some(true)))
+    /// A tensor's shape, or nothing if there is no such tensor.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the tensor's shard is missing or corrupt.
+    pub(crate) fn shape(&self, name: &str) -> Result<Option<&[usize]>> {
+        Ok(self.tensors.entry(name)?.map(|entry| entry.shape.as_slice()))
+    }
+
+    /// What is in the `config.json`, if there is one.
+    pub(crate) fn config(&self) -> Option<&Value> {
+        self.config.as_ref()
+    }
 }
 
 /// The weights in a directory.
@@ -107,41 +88,5 @@ fn weights_in(directory: &Path, config: Option<&Value>) -> Result<PathBuf> {
                 format!("expected model.safetensors or one other .safetensors file, found {} files", several.len());
             Err(Error::file(directory, format!("{message}; give the path of the file instead")))
         }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn config(root: Value, layout: Layout, prefix: &str) -> Result<MimiConfig> {
-        Source { weights: PathBuf::new(), config: Some(root) }.config(layout, prefix)
-    }
-
-    #[test]
-    fn nested_configurations_are_found() {
-        let codec = json!({"model_type": "mimi", "num_quantizers": 8});
-        for root in [
-            codec.clone(),
-            json!({"model_type": "csm", "codec_config": codec}),
-            json!({"model_type": "moshi", "audio_encoder_config": {"num_quantizers": 8}}),
-            json!({"model_type": "tts", "codec_config": {"model_type": "dac"}, "speech_config": codec}),
-            json!({"model_type": "tts", "encoder_config": {"num_quantizers": 8}}),
-            json!({"num_quantizers": 8}),
-        ] {
-            let prefix = if root.get("encoder_config").is_some() { "encoder." } else { "" };
-            assert_eq!(config(root, Layout::Transformers, prefix).unwrap().num_quantizers, 8);
-        }
-    }
-
-    #[test]
-    fn a_language_models_configuration_is_not_the_codecs() {
-        let root = json!({"model_type": "llama", "hidden_size": 4096});
-        assert_eq!(config(root.clone(), Layout::Kyutai, "").unwrap(), MimiConfig::default());
-        let error = config(root, Layout::Transformers, "").unwrap_err().to_string();
-        assert!(error.contains("model_type") && error.contains("llama"), "{error}");
     }
 }

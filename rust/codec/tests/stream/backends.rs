@@ -1,13 +1,13 @@
 //! `cpu` against `cpu-candle`, the plain candle operations that define the codec.
 
-use mimi_codec::{Mimi, Padding};
+use mimi_codec::Padding;
 
 use crate::batches;
 use crate::fixture::*;
 
 /// Asserts that two signals differ by at most a hundred-thousandth of the largest value: a few roundings in each of
 /// some dozens of layers, one after the other.
-fn assert_near(got: &[f32], expected: &[f32]) {
+pub(crate) fn assert_near(got: &[f32], expected: &[f32]) {
     assert_eq!(got.len(), expected.len());
     let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     assert!(largest.is_finite() && (largest > 1e-3 || expected.is_empty()), "a signal to compare, got {largest}");
@@ -18,7 +18,7 @@ fn assert_near(got: &[f32], expected: &[f32]) {
 
 /// Asserts that two models, the second the plain one, give the same.
 fn compare(fast: &Mimi, plain: &Mimi, pcm: &[f32]) {
-    assert_eq!(plain.simd(), "candle-cpu");
+    assert_eq!(plain.backend_name(), "candle-cpu");
     let all = fast.num_codebooks();
     for padding in [Padding::Transformers, Padding::Moshi] {
         let latents = plain.encode_latents(pcm, padding, GO_ON).unwrap();

@@ -1,6 +1,6 @@
 //! Sessions side by side: each is as it would be alone, whatever the others do.
 
-use mimi_codec::{Codes, DecoderStream, EncoderStream, Mimi, MimiConfig, Padding};
+use mimi_codec::{Codes, MimiConfig, Padding};
 
 use crate::fixture::*;
 

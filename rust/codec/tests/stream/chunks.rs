@@ -1,6 +1,6 @@
 //! One session, its clip cut in any way: the bits of the whole clip.
 
-use mimi_codec::{Codes, DecoderStream, EncoderStream, Mimi, Padding};
+use mimi_codec::{Codes, Padding};
 
 use crate::fixture::*;
 
@@ -49,7 +49,7 @@ fn piece(random: &mut Random, frame: usize) -> usize {
 
 /// All ways to cut `clip`, a number of random ones among them.
 fn check(model: &Mimi, pcm: &[f32], random_cuts: u64) {
-    let frame = model.config().frame_size();
+    let frame = model.frame_size();
     for codebooks in [model.num_codebooks(), 1] {
         let whole = model.encode(pcm, codebooks, Padding::Transformers, GO_ON).unwrap();
         assert_eq!(whole.frames(), pcm.len().div_ceil(frame));

@@ -1,6 +1,6 @@
 //! Calls that fail: the error says why, and the stream is as it was.
 
-use mimi_codec::{Codes, DecoderStream, EncoderStream, Error, Latents, LoadOptions, Mimi, Padding, Parts};
+use mimi_codec::{Codes, Device, Dtype, Error, Latents, LoadOptions, Padding, Parts};
 
 use crate::fixture::*;
 
@@ -173,10 +173,11 @@ fn halves_of_a_codec() {
 fn options_that_are_not_supported() {
     let directory = checkpoint(&tiny_configs()[2]);
     let load = |options| Mimi::load(directory.path(), &options);
-    let error = load(LoadOptions { dtype: "int3".into(), ..Default::default() });
-    assert!(matches!(error, Err(Error::Config { field, .. }) if field == "dtype"));
-    assert!(message!(Device, load(LoadOptions { device: "abacus".into(), ..Default::default() })).contains("abacus"));
-    let error = load(LoadOptions { dtype: "int8".into(), device: "cpu-candle".into(), ..Default::default() });
+    assert!(matches!("int3".parse::<Dtype>(), Err(Error::Config { field, .. }) if field == "dtype"));
+    for device in ["abacus", "cpu:0", "cuda-candle:", "metal-candle:x"] {
+        assert!(message!(Device, device.parse::<Device>()).contains(device));
+    }
+    let error = load(LoadOptions { dtype: Dtype::Int8, device: Device::CandleCpu, ..Default::default() });
     assert!(matches!(error, Err(Error::Config { field, .. }) if field == "dtype"));
     for count in [0, 3] {
         assert!(load(LoadOptions { num_codebooks: Some(count), ..Default::default() }).is_err(), "{count} codebooks");

@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mimi_codec::weights::{TensorSpec, expected_tensors};
-use mimi_codec::{Codes, DecoderStream, LoadOptions, Mimi, MimiConfig, StopFn};
+use mimi_codec::{Codes, LoadOptions, MimiConfig, StopFn, TensorSpec};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+pub(crate) use super::streams::{DecoderStream, EncoderStream};
 use crate::temp_dir::TempDir;
+
+/// A model of this codec.
+pub(crate) use mimi_codec::Model as Mimi;
 
 pub(crate) const GO_ON: StopFn<'static> = &|| false;
 
@@ -38,7 +41,7 @@ impl Random {
     }
 
     pub(crate) fn codes(&mut self, model: &Mimi, codebooks: usize, frames: usize) -> Codes {
-        let entries = model.config().codebook_size;
+        let entries = model.codebook_size();
         Codes { codebooks, data: (0..frames * codebooks).map(|_| self.below(entries) as u32).collect() }
     }
 }
@@ -116,6 +119,7 @@ fn values(random: &mut Random, spec: &TensorSpec) -> Vec<f32> {
     let is = |part: &str| spec.name.contains(part);
     let fan_in: usize = spec.shape.iter().skip(1).product();
     let (middle, spread) = match () {
+        () if is("initialized") => (1.0, 0.0),
         () if is("cluster_usage") => (1.5, 1.0),
         () if is("layer_scale") => (0.5, 0.2),
         () if is("layernorm.weight") => (1.0, 0.3),
@@ -135,7 +139,7 @@ pub(crate) fn checkpoint_with(config: &MimiConfig, change: impl Fn(&TensorSpec, 
     let directory = TempDir::new();
     fs::write(directory.join("config.json"), config.to_json()).unwrap();
     let random = &mut Random::new(1);
-    let tensors: Vec<(TensorSpec, Vec<u8>)> = expected_tensors(config)
+    let tensors: Vec<(TensorSpec, Vec<u8>)> = config.tensors()
         .into_iter()
         .map(|spec| {
             let mut values = values(random, &spec);
@@ -151,7 +155,7 @@ pub(crate) fn checkpoint_with(config: &MimiConfig, change: impl Fn(&TensorSpec, 
 }
 
 pub(crate) fn load(path: &Path, device: &str, threads: usize) -> Mimi {
-    Mimi::load(path, &LoadOptions { device: device.into(), threads, ..Default::default() }).unwrap()
+    Mimi::load(path, &LoadOptions { device: device.parse().unwrap(), threads, ..Default::default() }).unwrap()
 }
 
 /// A tiny model on the kernels.
@@ -165,7 +169,7 @@ fn demo_path() -> PathBuf {
 
 /// The packaged model with its weights stored in another type.
 pub(crate) fn demo_as(dtype: &str) -> Mimi {
-    Mimi::load(&demo_path(), &LoadOptions { dtype: dtype.into(), ..Default::default() }).unwrap()
+    Mimi::load(&demo_path(), &LoadOptions { dtype: dtype.parse().unwrap(), ..Default::default() }).unwrap()
 }
 
 /// The packaged model.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mimi_codec::{Codes, DecoderStream, EncoderStream, Error, Mimi, Padding};
+use mimi_codec::{Codes, Error, Padding};
 
 use crate::fixture::*;
 
@@ -43,7 +43,7 @@ fn models() -> impl Iterator<Item = Mimi> {
 #[test]
 fn encoder_stream() {
     for model in models() {
-        let (random, frame) = (&mut Random::new(40), model.config().frame_size());
+        let (random, frame) = (&mut Random::new(40), model.frame_size());
         for (lengths, blocks) in LENGTHS {
             let clips: Vec<Vec<f32>> = lengths.iter().map(|&frames| random.clip((2 + frames) * frame + 1)).collect();
             let mut stream = EncoderStream::new(&model, 3, 2).unwrap();
@@ -90,7 +90,7 @@ fn decoder_stream() {
 #[test]
 fn whole_clips() {
     for model in models() {
-        let clip = Random::new(42).clip(200 * model.config().frame_size());
+        let clip = Random::new(42).clip(200 * model.frame_size());
         let codes = model.encode(&clip, 2, Padding::Moshi, GO_ON).unwrap();
         let latents = model.codes_to_latents(&codes, GO_ON).unwrap();
         for nth in 0..3 {

@@ -8,6 +8,7 @@ mod chunks;
 mod failures;
 mod fingerprints;
 mod fixture;
+mod streams;
 mod interruptions;
 mod saved;
 #[path = "../temp_dir/mod.rs"]

@@ -4,7 +4,7 @@ use candle_core::{D, Tensor};
 
 use crate::Result;
 use crate::ops::{Angles, Attention, AttentionShape, Signal};
-use crate::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, StateLayout};
 
 pub(super) struct Windowed {
     shape: AttentionShape,
@@ -18,8 +18,9 @@ impl Windowed {
     }
 
     /// The canonical form with zeros before the start.
-    fn since_start(&self, window: &[f32], seen: u64) -> Vec<f32> {
+    fn since_start(&self, window: &[f32], frames: u64) -> Vec<f32> {
         let step = self.shape.step_len();
+        let seen = frames * self.shape.rows_per_frame as u64;
         let empty = (window.len() / step).saturating_sub(usize::try_from(seen).unwrap_or(usize::MAX));
         let mut window = window.to_vec();
         window[..empty * step].fill(0.0);
@@ -29,7 +30,7 @@ impl Windowed {
 
 impl Attention for Windowed {
     fn forward(&self, qkv: &Tensor, angles: &Angles, block: &Block<'_>) -> Result<Signal> {
-        let AttentionShape { heads, kv_heads, head_dim, window } = self.shape;
+        let AttentionShape { heads, kv_heads, head_dim, window, .. } = self.shape;
         let (rows, steps, _) = qkv.dims3()?;
         let kv_width = kv_heads * head_dim;
         // (rows, heads, steps, head_dim)
@@ -68,12 +69,16 @@ impl Attention for Windowed {
         self.kept
     }
 
-    fn to_canonical(&self, kept: &[f32], seen: u64) -> Result<Vec<f32>> {
-        Ok(self.since_start(kept, seen))
+    fn canonical_len(&self) -> usize {
+        (self.shape.window - 1) * self.shape.step_len()
     }
 
-    fn of_canonical(&self, window: &[f32], seen: u64) -> Result<Vec<f32>> {
-        Ok(self.since_start(window, seen))
+    fn to_canonical(&self, kept: &[f32], frames: u64) -> Result<Vec<f32>> {
+        Ok(self.since_start(kept, frames))
+    }
+
+    fn of_canonical(&self, window: &[f32], frames: u64) -> Result<Vec<f32>> {
+        Ok(self.since_start(window, frames))
     }
 }
 

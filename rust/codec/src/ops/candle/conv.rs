@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::{Composed, bytes, finish};
 use crate::Result;
 use crate::ops::{Backend, ConvShape, Operation, Signal, edge};
-use crate::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, StateLayout};
 
 pub(super) struct Conv {
     shape: ConvShape,

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use super::{Composed, bytes, finish, product};
 use crate::Result;
 use crate::ops::{Backend, ConvTransposeShape, Operation, Signal, transposed};
-use crate::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, StateLayout};
 
 pub(super) struct ConvTranspose {
     shape: ConvTransposeShape,

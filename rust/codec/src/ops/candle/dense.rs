@@ -5,7 +5,7 @@ use candle_core::{D, Tensor};
 use super::{Composed, activate, bytes, finish, product};
 use crate::Result;
 use crate::ops::{Activation, Backend, LinearShape, Operation, Signal, without_residual};
-use crate::state::Block;
+use crate::ops::state::Block;
 
 pub(super) struct Linear {
     /// `(c_in, c_out)`.

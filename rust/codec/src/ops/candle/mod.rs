@@ -8,7 +8,6 @@ mod codebooks;
 mod conv;
 mod conv_transpose;
 mod dense;
-mod device;
 mod rotary;
 
 use candle_core::{Device, Tensor};
@@ -18,7 +17,7 @@ use super::{
     Rotary, Signal,
 };
 use crate::Result;
-use crate::state::StateLayout;
+use crate::ops::state::StateLayout;
 
 /// Compositions of candle operations on a device.
 pub(crate) struct Composed {
@@ -29,6 +28,10 @@ pub(crate) struct Composed {
 const BLOCK_FRAMES: usize = 32;
 
 impl Composed {
+    pub(crate) fn new(device: Device) -> Self {
+        Self { device }
+    }
+
     fn optional(&self, bias: Option<&[f32]>) -> Result<Option<Tensor>> {
         bias.map(|bias| self.tensor(bias, &[bias.len()])).transpose()
     }

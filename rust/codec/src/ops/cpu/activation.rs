@@ -6,7 +6,7 @@ use mimi_kernels as kernels;
 use super::{Kernels, host, kernels_activation};
 use crate::Result;
 use crate::ops::{Activation, Operation, Signal, without_residual};
-use crate::state::Block;
+use crate::ops::state::Block;
 
 pub(super) struct Activate {
     activation: kernels::Activation,

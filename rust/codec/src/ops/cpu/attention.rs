@@ -6,19 +6,20 @@ use mimi_kernels::{self as kernels, Steps, attend, cache_len, written};
 use super::{Kernels, host};
 use crate::Result;
 use crate::ops::{Angles, Attention, AttentionShape, Signal};
-use crate::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, StateLayout};
 
 pub(super) struct Ring {
     shape: kernels::Attention,
+    rows_per_frame: usize,
     cache: Slot,
     kernels: Kernels,
 }
 
 impl Ring {
     pub(super) fn new(kernels: &Kernels, memory: &mut StateLayout, shape: AttentionShape) -> Self {
-        let AttentionShape { heads, kv_heads, head_dim, window } = shape;
+        let AttentionShape { heads, kv_heads, head_dim, window, rows_per_frame } = shape;
         let shape = kernels::Attention { heads, kv_heads, head_dim, window };
-        Self { shape, cache: memory.slot(&[cache_len(&shape)]), kernels: kernels.clone() }
+        Self { shape, rows_per_frame, cache: memory.slot(&[cache_len(&shape)]), kernels: kernels.clone() }
     }
 }
 
@@ -31,13 +32,14 @@ impl Attention for Ring {
         host::with_floats(qkv, |qkv| {
             host::with_floats(&angles.table, |rotary| {
                 self.kernels.write((rows, steps, out_width), |out| {
-                    let cache = block.slot_to_write(self.cache, |i| written(&self.shape, block.position(i), steps))?;
+                    let position = |i| block.position(i, self.rows_per_frame);
+                    let cache = block.slot_to_write(self.cache, |i| written(&self.shape, position(i), steps))?;
                     host::change(cache, |cache| {
                         let parts = qkv.chunks_exact(steps * width).zip(out.chunks_exact_mut(steps * out_width));
                         for (i, (qkv, out)) in parts.enumerate() {
                             let cache = &mut cache[block.rows[i] * cache_len..][..cache_len];
                             let rotary = &rotary[i * step_angles..][..step_angles];
-                            let new = Steps { position: block.position(i), rotary, qkv };
+                            let new = Steps { position: position(i), rotary, qkv };
                             attend(*level, &self.shape, new, cache, out, threads);
                         }
                     })
@@ -50,11 +52,15 @@ impl Attention for Ring {
         self.cache
     }
 
-    fn to_canonical(&self, kept: &[f32], seen: u64) -> Result<Vec<f32>> {
-        Ok(kernels::window_of_cache(&self.shape, kept, seen))
+    fn canonical_len(&self) -> usize {
+        (self.shape.window - 1) * 2 * self.shape.kv_heads * self.shape.head_dim
     }
 
-    fn of_canonical(&self, window: &[f32], seen: u64) -> Result<Vec<f32>> {
-        Ok(kernels::cache_of_window(&self.shape, window, seen))
+    fn to_canonical(&self, kept: &[f32], frames: u64) -> Result<Vec<f32>> {
+        Ok(kernels::window_of_cache(&self.shape, kept, frames * self.rows_per_frame as u64))
+    }
+
+    fn of_canonical(&self, window: &[f32], frames: u64) -> Result<Vec<f32>> {
+        Ok(kernels::cache_of_window(&self.shape, window, frames * self.rows_per_frame as u64))
     }
 }

@@ -6,7 +6,7 @@ use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
 use super::{Kernels, host, kernels_activation};
 use crate::Result;
 use crate::ops::{ConvShape, Operation, Signal, edge};
-use crate::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, StateLayout};
 
 pub(super) struct Conv {
     shape: ConvShape,

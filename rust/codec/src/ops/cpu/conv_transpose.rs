@@ -6,7 +6,7 @@ use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, Strided, pro
 use super::{Kernels, host, kernels_activation};
 use crate::Result;
 use crate::ops::{ConvTransposeShape, Operation, Signal, transposed};
-use crate::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, StateLayout};
 
 /// All groups in one product whose rows are `stride` outputs.
 pub(super) struct Dense {

@@ -6,7 +6,7 @@ use mimi_kernels::{Activation, Epilogue, PackedMatrix, Precision, Rows, Strided,
 use super::{Kernels, host, kernels_activation};
 use crate::Result;
 use crate::ops::{LinearShape, Operation, Signal};
-use crate::state::Block;
+use crate::ops::state::Block;
 
 pub(super) struct Linear {
     weight: PackedMatrix,

@@ -21,7 +21,7 @@ use super::{
     Operation, Rotary, Signal, fault_point,
 };
 use crate::Result;
-use crate::state::{Block, StateLayout};
+use crate::ops::state::{Block, StateLayout};
 use spare::Spare;
 
 /// The fastest kernels of this processor.
@@ -117,7 +117,7 @@ impl Backend for Kernels {
     }
 
     fn rotary(&self, shape: AttentionShape, theta: f64) -> Result<Box<dyn Rotary>> {
-        Ok(Box::new(Frequencies::new(shape.head_dim, theta)))
+        Ok(Box::new(Frequencies::new(shape, theta)))
     }
 
     fn attention(&self, memory: &mut StateLayout, shape: AttentionShape) -> Result<Box<dyn Attention>> {
@@ -151,4 +151,9 @@ fn kernels_activation(activation: Activation) -> kernels::Activation {
         Activation::GeluErf => kernels::Activation::GeluErf,
         Activation::GeluTanh => kernels::Activation::GeluTanh,
     }
+}
+
+/// The instruction set of the fastest kernels of this processor.
+pub(crate) fn simd_name() -> &'static str {
+    Level::detect().name()
 }

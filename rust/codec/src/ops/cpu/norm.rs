@@ -6,7 +6,7 @@ use mimi_kernels::layer_norm;
 use super::{Kernels, host};
 use crate::Result;
 use crate::ops::{Operation, Signal, without_residual};
-use crate::state::Block;
+use crate::ops::state::Block;
 
 pub(super) struct LayerNorm {
     weight: Vec<f32>,

@@ -28,7 +28,7 @@ fn attention_error(shape: &AttentionShape) -> f32 {
 #[test]
 fn blocks_of_all_sessions() {
     for (seed, (heads, kv_heads, head_dim, window)) in SHAPES.into_iter().enumerate() {
-        let shape = AttentionShape { heads, kv_heads, head_dim, window };
+        let shape = AttentionShape { heads, kv_heads, head_dim, window, rows_per_frame: 1 };
         let random = &mut Random::new(seed as u64);
         let width = (heads + 2 * kv_heads) * head_dim;
         let mut made =
@@ -52,7 +52,7 @@ fn blocks_of_all_sessions() {
 
 #[test]
 fn a_session_is_the_same_alone() {
-    let shape = AttentionShape { heads: 2, kv_heads: 1, head_dim: 6, window: 5 };
+    let shape = AttentionShape { heads: 2, kv_heads: 1, head_dim: 6, window: 5, rows_per_frame: 1 };
     let width = 4 * 6;
     let make = |backend: &dyn Backend, layout: &mut StateLayout| -> Result<Layer> {
         Ok((backend.attention(layout, shape)?, backend.rotary(shape, 100.0)?))
@@ -79,13 +79,13 @@ fn a_session_is_the_same_alone() {
 
 #[test]
 fn angles_stay_exact_after_days() {
-    let shape = AttentionShape { heads: 1, kv_heads: 1, head_dim: 8, window: 5 };
+    let shape = AttentionShape { heads: 1, kv_heads: 1, head_dim: 8, window: 5, rows_per_frame: 1 };
     let mut state = State::new(&StateLayout::default(), 2, &Device::Cpu).unwrap();
     let days = 25 * 86_400 * 30 + 7;
     state.advance(&[1], days);
     for (name, backend) in backends() {
         let rotary = backend.rotary(shape, 10_000.0).unwrap();
-        let angles = rotary.angles(3, &Block { state: &state, rows: &[1, 0], end: false }).unwrap();
+        let angles = rotary.angles(3, &Block::new(&state, &[1, 0], false)).unwrap();
         assert_eq!(angles.table.dims(), [2, 3, 8]);
         let table: Vec<Vec<Vec<f32>>> = angles.table.to_vec3().unwrap();
         for (row, start) in [(0, days), (1, 0)] {
@@ -111,16 +111,16 @@ fn the_mask_of_a_block() {
         state.advance(&[row], seen);
     }
     for window in [1, 2, 5, 6] {
-        let rotary = composed().rotary(AttentionShape { heads, kv_heads, head_dim, window }, 100.0).unwrap();
+        let rotary = composed().rotary(AttentionShape { heads, kv_heads, head_dim, window, rows_per_frame: 1 }, 100.0).unwrap();
         let before = window - 1;
         // Shorter and longer than the window, and longer than what is there from the start.
         for steps in [1, 3, 9, 300] {
-            let block = Block { state: &state, rows: &[3, 0, 2, 1], end: false };
+            let block = Block::new(&state, &[3, 0, 2, 1], false);
             let mask = rotary.angles(steps, &block).unwrap().mask.unwrap();
             assert_eq!(mask.dims(), [4, 1, steps, before + steps]);
             let mask: Vec<Vec<Vec<f32>>> = mask.squeeze(1).unwrap().to_vec3().unwrap();
             for (i, row) in mask.iter().enumerate() {
-                let empty = (before as u64).saturating_sub(block.position(i)) as usize;
+                let empty = (before as u64).saturating_sub(block.position(i, 1)) as usize;
                 for (step, row) in row.iter().enumerate() {
                     for (at, &lowered) in row.iter().enumerate() {
                         let visible = at >= empty && (step..=step + before).contains(&at);
@@ -136,7 +136,7 @@ fn the_mask_of_a_block() {
 #[test]
 fn the_canonical_form_is_one_for_all_backends() {
     for (seed, (heads, kv_heads, head_dim, window)) in SHAPES.into_iter().enumerate() {
-        let shape = AttentionShape { heads, kv_heads, head_dim, window };
+        let shape = AttentionShape { heads, kv_heads, head_dim, window, rows_per_frame: 1 };
         let random = &mut Random::new(100 + seed as u64);
         let width = (heads + 2 * kv_heads) * head_dim;
         // Below, at and above the window, and where a ring has gone round.
@@ -156,7 +156,7 @@ fn the_canonical_form_is_one_for_all_backends() {
                 run(seen, &mut made);
             }
             let windows = made.each_ref().map(|made| {
-                let kept = Block { state: &made.state, rows: &[0], end: false }.slot(made.operation.0.slot()).clone();
+                let kept = Block::new(&made.state, &[0], false).slot(made.operation.0.slot()).clone();
                 made.operation.0.to_canonical(&floats(&kept), seen as u64).unwrap()
             });
             let what = format!("{shape:?} after {seen}");
@@ -170,7 +170,7 @@ fn the_canonical_form_is_one_for_all_backends() {
             // Each goes on from the other's window, though other sessions' values lay in its memory.
             for (made, window) in made.iter_mut().zip([&windows[1], &windows[0], &windows[0]]) {
                 let slot = made.operation.0.slot();
-                let block = Block { state: &made.state, rows: &[0], end: false };
+                let block = Block::new(&made.state, &[0], false);
                 let kept = made.operation.0.of_canonical(window, seen as u64).unwrap();
                 let kept = tensor(&kept, block.slot(slot).dims());
                 block.scatter(slot, &kept).unwrap();

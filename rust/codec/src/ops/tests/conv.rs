@@ -135,3 +135,25 @@ fn residual_and_activation() {
         }
     }
 }
+
+#[test]
+fn a_block_in_pieces_is_a_block() {
+    for shape in shapes().into_iter().filter(|shape| shape.edge == Edge::Replicate) {
+        let random = &mut Random::new(14);
+        let weight = random.eighths(shape.c_out * shape.c_in * shape.kernel);
+        let steps = 9 * shape.stride;
+        let x = tensor(&random.eighths(2 * steps * shape.c_in), (2, steps, shape.c_in));
+        let make = |backend: &dyn Backend, memory: &mut StateLayout| backend.conv(memory, shape, &weight, None);
+        for (whole, cut) in made(2, make).into_iter().zip(made(2, make)) {
+            let at_once = whole.operation.forward(&x, None, &Block::new(&whole.state, &[0, 1], false)).unwrap();
+            let block = Block::new(&cut.state, &[0, 1], false);
+            // The first input is repeated before the first piece alone.
+            let pieces = (0..9).step_by(3).map(|frame| {
+                let part = x.narrow(1, frame * shape.stride, 3 * shape.stride).unwrap().contiguous().unwrap();
+                cut.operation.forward(&part, None, &block.piece(0..2, frame, frame == 6)).unwrap()
+            });
+            let in_pieces = Tensor::cat(&pieces.collect::<Vec<_>>(), 1).unwrap();
+            assert_eq!(floats(&in_pieces), floats(&at_once), "{}: {shape:?}", whole.name);
+        }
+    }
+}

@@ -75,20 +75,3 @@ fn a_residual_is_refused_where_there_is_no_sum() {
         }
     }
 }
-
-#[test]
-fn devices_by_their_names() {
-    assert_eq!(composed().name(), "candle-cpu");
-    for other in ["cpu", "candle", "cpu-candle:0", "gpu-candle", ""] {
-        assert!(Composed::on(other).is_none(), "{other}");
-    }
-    let message = |name: &str| Composed::on(name).and_then(|found| found.err()).map(|error| error.to_string());
-    for (kind, feature) in [("cuda-candle", cfg!(feature = "candle-cuda")), ("metal-candle", cfg!(feature = "metal"))] {
-        let wrong = message(&format!("{kind}:first")).unwrap();
-        assert_eq!(wrong, format!("expected the number of a device after the colon, got \"{kind}:first\""));
-        if !feature {
-            let missing = message(&format!("{kind}:1")).unwrap();
-            assert!(missing.starts_with("expected a build with the feature"), "{missing}");
-        }
-    }
-}

@@ -1,0 +1,136 @@
+//! Makes operations of a plan's layers: reads their tensors, and counts what they hold and what they will remember.
+
+use crate::Result;
+use crate::ops::{
+    Activation, Attention, AttentionShape, Backend, ConvShape, ConvTransposeShape, LinearShape, Operation, Rotary,
+    StateLayout,
+};
+use crate::plan;
+use crate::weights::Checkpoint;
+
+/// Reads tensors by their canonical names and makes operations of them for one backend.
+pub(crate) struct Builder<'a> {
+    pub(super) checkpoint: &'a Checkpoint,
+    pub(super) backend: &'a dyn Backend,
+    /// What the layers made so far remember.
+    pub(crate) memory: StateLayout,
+    /// Bytes of the weights of the layers made so far.
+    pub(crate) bytes: usize,
+    /// The weights of the layer at hand: fresh memory for each would cost as much as reading it.
+    weight: Vec<f32>,
+}
+
+/// Floats of the buffer that are kept for the next layer: few layers of Mimi have more than these 8 MB.
+const KEPT: usize = 2 << 20;
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(checkpoint: &'a Checkpoint, backend: &'a dyn Backend) -> Self {
+        Self { checkpoint, backend, memory: StateLayout::default(), bytes: 0, weight: Vec::new() }
+    }
+
+    /// A convolution with `outputs` in a frame.
+    pub(super) fn conv(
+        &mut self,
+        conv: &plan::Conv,
+        outputs: usize,
+        activation: Option<Activation>,
+    ) -> Result<Box<dyn Operation>> {
+        let &plan::Conv { c_in, c_out, kernel, stride, dilation, edge, .. } = conv;
+        let shape = ConvShape { c_in, c_out, kernel, stride, dilation, edge, rows_per_frame: outputs, activation };
+        let bias = self.weight_and_bias(&conv.name, conv.bias)?;
+        let operation = self.backend.conv(&mut self.memory, shape, &self.weight, bias.as_deref())?;
+        Ok(self.counted(operation))
+    }
+
+    /// A transposed convolution with `inputs` in a frame.
+    pub(super) fn conv_transpose(
+        &mut self,
+        conv: &plan::ConvTranspose,
+        inputs: usize,
+        activation: Option<Activation>,
+    ) -> Result<Box<dyn Operation>> {
+        let &plan::ConvTranspose { c_in, c_out, stride, groups, .. } = conv;
+        let shape = ConvTransposeShape { c_in, c_out, stride, groups, rows_per_frame: inputs, activation };
+        let bias = self.weight_and_bias(&conv.name, conv.bias)?;
+        let operation = self.backend.conv_transpose(&mut self.memory, shape, &self.weight, bias.as_deref())?;
+        Ok(self.counted(operation))
+    }
+
+    /// A dense layer; `exact` keeps its weights as they are, whatever the backend stores others in.
+    pub(super) fn linear(
+        &mut self,
+        linear: &plan::Linear,
+        exact: bool,
+        activation: Option<Activation>,
+    ) -> Result<Box<dyn Operation>> {
+        self.make_room();
+        let (c_in, c_out) = (linear.c_in, linear.c_out());
+        let read = |field: &str, values: &mut Vec<f32>| {
+            let mut names = linear.modules.iter().map(|module| format!("{}.{field}", module.name));
+            names.try_for_each(|name| self.checkpoint.read_into(&name, values))
+        };
+        read("weight", &mut self.weight)?;
+        let mut bias = Vec::new();
+        if linear.bias {
+            read("bias", &mut bias)?;
+        }
+        if let Some(scale) = &linear.scale {
+            let scale = self.checkpoint.read(scale)?;
+            for (row, &scale) in self.weight.chunks_exact_mut(c_in).zip(&scale) {
+                row.iter_mut().for_each(|weight| *weight *= scale);
+            }
+            for (bias, &scale) in bias.iter_mut().zip(&scale) {
+                *bias *= scale;
+            }
+        }
+        let bias = linear.bias.then_some(bias.as_slice());
+        let shape = LinearShape { c_in, c_out, activation, exact };
+        let operation = self.backend.linear(shape, &self.weight, bias)?;
+        Ok(self.counted(operation))
+    }
+
+    pub(super) fn norm(&mut self, norm: &plan::Norm) -> Result<Box<dyn Operation>> {
+        let read = |field: &str| self.checkpoint.read(&format!("{}.{field}", norm.name));
+        let operation = self.backend.layer_norm(&read("weight")?, &read("bias")?, norm.epsilon)?;
+        Ok(self.counted(operation))
+    }
+
+    pub(super) fn activation(&self, activation: Activation) -> Result<Box<dyn Operation>> {
+        self.backend.activation(activation)
+    }
+
+    /// Attention of `steps` in a frame.
+    pub(super) fn attention(&mut self, attention: plan::Attention, steps: usize) -> Result<Box<dyn Attention>> {
+        self.backend.attention(&mut self.memory, attention_shape(attention, steps))
+    }
+
+    /// The angles of `steps` in a frame.
+    pub(super) fn rotary(&self, transformer: &plan::Transformer, steps: usize) -> Result<Box<dyn Rotary>> {
+        self.backend.rotary(attention_shape(transformer.attention, steps), transformer.theta)
+    }
+
+    /// The weight of the module `name` in the buffer, and its bias if it has one.
+    fn weight_and_bias(&mut self, name: &str, bias: bool) -> Result<Option<Vec<f32>>> {
+        self.make_room();
+        self.checkpoint.read_into(&format!("{name}.weight"), &mut self.weight)?;
+        bias.then(|| self.checkpoint.read(&format!("{name}.bias"))).transpose()
+    }
+
+    /// Empties the buffer; a large one is given back, as it would add to all weights at the end.
+    fn make_room(&mut self) {
+        self.weight.clear();
+        if self.weight.capacity() > KEPT {
+            self.weight = Vec::new();
+        }
+    }
+
+    fn counted(&mut self, operation: Box<dyn Operation>) -> Box<dyn Operation> {
+        self.bytes += operation.bytes();
+        operation
+    }
+}
+
+fn attention_shape(attention: plan::Attention, rows_per_frame: usize) -> AttentionShape {
+    let plan::Attention { heads, kv_heads, head_dim, window } = attention;
+    AttentionShape { heads, kv_heads, head_dim, window, rows_per_frame }
+}

@@ -1,0 +1,119 @@
+//! Residual vector quantizers side by side: latents to codes, and codes to latents.
+
+use candle_core::Tensor;
+
+use super::Builder;
+use crate::ops::{Block, Codebooks, Operation, Signal};
+use crate::plan;
+use crate::weights::Checkpoint;
+use crate::{Error, Result};
+
+/// Least cluster usage that a codebook's sums are divided by, as in the reference.
+const MIN_USAGE: f32 = 1e-5;
+
+/// Quantizers that are all fed with the same latents: their codes follow one another.
+pub(crate) struct Quantizer {
+    residual: Vec<Residual>,
+}
+
+/// Each codebook codes what the ones before it left of the projected latent.
+struct Residual {
+    /// None where the codebooks are as wide as the latents, or the half that needs it was not asked for.
+    input: Option<Box<dyn Operation>>,
+    output: Option<Box<dyn Operation>>,
+    codebooks: Box<dyn Codebooks>,
+}
+
+impl Quantizer {
+    /// The quantizer of a plan. Codes are searched and summed exactly, in float32.
+    pub(crate) fn load(builder: &mut Builder<'_>, plan: &plan::Quantizer) -> Result<Self> {
+        let residual = plan.residual.iter().map(|residual| Residual::load(builder, residual));
+        Ok(Self { residual: residual.collect::<Result<_>>()? })
+    }
+
+    /// The first `count` codes of each latent: `(rows, frames, latent_dim)` to `(rows * frames, count)`.
+    pub(crate) fn encode(&self, latents: &Tensor, count: usize) -> Result<Vec<u32>> {
+        let (rows, frames, _) = latents.dims3()?;
+        let mut codes = vec![0; rows * frames * count];
+        for (first, own, quantizer) in self.shares(count) {
+            let found = quantizer.encode(latents, own)?;
+            for (frame, found) in codes.chunks_exact_mut(count).zip(found.chunks_exact(own)) {
+                frame[first..first + own].copy_from_slice(found);
+            }
+        }
+        Ok(codes)
+    }
+
+    /// Latents `(1, frames, latent_dim)` of codes `(frames, count)`, which are less than the number of entries: the caller
+    /// has checked.
+    pub(crate) fn decode(&self, codes: &[u32], count: usize) -> Result<Signal> {
+        let mut latents: Option<Signal> = None;
+        for (first, own, quantizer) in self.shares(count) {
+            let frames = codes.chunks_exact(count);
+            let codes: Vec<u32> = frames.flat_map(|frame| &frame[first..first + own]).copied().collect();
+            latents = Some(quantizer.decode(&codes, own, latents.as_deref())?);
+        }
+        latents.ok_or_else(|| Error::Codes("expected at least one codebook, got none".into()))
+    }
+
+    /// For the first `count` codes the quantizers that they belong to: the first code, how many, the quantizer.
+    fn shares(&self, count: usize) -> impl Iterator<Item = (usize, usize, &Residual)> {
+        let mut first = 0;
+        let shares = self.residual.iter().map(move |quantizer| {
+            let own = quantizer.codebooks.len().min(count - first);
+            first += own;
+            (first - own, own, quantizer)
+        });
+        shares.filter(|&(_, own, _)| own > 0)
+    }
+}
+
+impl Residual {
+    fn load(builder: &mut Builder<'_>, plan: &plan::ResidualQuantizer) -> Result<Self> {
+        let mut projection = |linear: &Option<plan::Linear>| {
+            linear.as_ref().map(|linear| builder.linear(linear, true, None)).transpose()
+        };
+        let (input, output) = (projection(&plan.input)?, projection(&plan.output)?);
+        let checkpoint = builder.checkpoint;
+        let mut books = plan.codebooks.iter().map(|name| codebook_entries(checkpoint, name, plan.dim));
+        let codebooks = builder.backend.codebooks(plan.dim, &mut books)?;
+        builder.bytes += codebooks.bytes();
+        Ok(Self { input, output, codebooks })
+    }
+
+    fn encode(&self, latents: &Tensor, count: usize) -> Result<Vec<u32>> {
+        match &self.input {
+            Some(input) => {
+                let projected = input.forward(latents, None, &Block::without_state())?;
+                self.codebooks.search(&projected.flatten(0, 1)?, count)
+            }
+            None => self.codebooks.search(&latents.flatten(0, 1)?, count),
+        }
+    }
+
+    fn decode(&self, codes: &[u32], count: usize, residual: Option<&Tensor>) -> Result<Signal> {
+        let sum = self.codebooks.sum(codes, count)?;
+        Ok(match (&self.output, residual) {
+            (Some(output), residual) => output.forward(&sum, residual, &Block::without_state())?,
+            (None, Some(residual)) => (&*sum + residual)?.into(),
+            (None, None) => sum,
+        })
+    }
+}
+
+/// The entries of the codebook `name`, `(entries, dim)` row by row: its sums divided by its usage.
+///
+/// # Errors
+/// Those of [`Checkpoint::read`].
+pub(crate) fn codebook_entries(checkpoint: &Checkpoint, name: &str, dim: usize) -> Result<Vec<f32>> {
+    let sums = format!("{name}.embed_sum");
+    let mut entries = checkpoint.read(&sums)?;
+    let usage = checkpoint.read(&format!("{name}.cluster_usage"))?;
+    for (entry, usage) in entries.chunks_exact_mut(dim).zip(usage) {
+        entry.iter_mut().for_each(|value| *value /= usage.max(MIN_USAGE));
+    }
+    match entries.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(Error::TensorValue { name: sums, index, value: entries[index] }),
+        None => Ok(entries),
+    }
+}

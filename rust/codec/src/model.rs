@@ -1,0 +1,246 @@
+//! A loaded codec: what is shared between threads and streams.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::codecs::{Family, Opened};
+use crate::layers::{Builder, Chain, Quantizer};
+use crate::ops::{Attention, Backend, StateLayout};
+use crate::options::LoadOptions;
+use crate::plan::{self, Plan};
+use crate::parts::Parts;
+use crate::session::Direction;
+use crate::weights::Fingerprints;
+use crate::{Error, Result};
+
+/// A loaded codec. It never changes; clones share the weights.
+#[derive(Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    family: &'static Family,
+    /// What was loaded of the codec's plan.
+    plan: Plan,
+    config: Value,
+    source: PathBuf,
+    layout: &'static str,
+    options: LoadOptions,
+    backend: Arc<dyn Backend>,
+    encoder: Option<Half>,
+    quantizer: Option<Quantizer>,
+    decoder: Option<Half>,
+    weight_bytes: usize,
+    fingerprints: Fingerprints,
+}
+
+/// A chain of a codec, and what a stream through it remembers.
+pub(crate) struct Half {
+    pub(crate) chain: Chain,
+    pub(crate) memory: StateLayout,
+}
+
+impl Model {
+    /// Loads a codec from a directory (`config.json` and `model.safetensors`, an index of several, or the only
+    /// `.safetensors` file), a `.safetensors` file, or an index. Which codec it is, its files tell.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a missing or corrupt file or one without a codec, an error that names the tensor or the
+    /// configuration's field where they do not fit, [`Error::Device`] for a device that is not there.
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self> {
+        let options = options.within_processors();
+        let backend = options.backend()?;
+        let opened = Opened::open(path)?;
+        let plan = opened.description.plan.needed(options.parts, options.num_codebooks)?;
+        let checkpoint = &opened.checkpoint;
+        checkpoint.check(&plan.tensors())?;
+        let builder = || Builder::new(checkpoint, &*backend);
+        let half = |chain: &plan::Chain, steps| Half::load(builder(), chain, steps);
+        // Reading and packing take the time of two or three cores while they last, whatever runs afterwards.
+        let (encoder, decoder, quantizer) = std::thread::scope(|scope| {
+            let encoder = scope.spawn(|| plan.encoder.as_ref().map(|chain| half(chain, plan.frame_size())).transpose());
+            let decoder = scope.spawn(|| plan.decoder.as_ref().map(|chain| half(chain, 1)).transpose());
+            let quantizer = plan.quantizer.as_ref().map(|quantizer| -> Result<_> {
+                let mut builder = builder();
+                Ok((Quantizer::load(&mut builder, quantizer)?, builder.bytes))
+            });
+            (join(encoder), join(decoder), quantizer.transpose())
+        });
+        let (encoder, decoder, quantizer) = (encoder?, decoder?, quantizer?);
+        let bytes = [&encoder, &decoder].into_iter().flatten().map(|(_, bytes)| bytes).sum::<usize>();
+        let weight_bytes = bytes + quantizer.as_ref().map_or(0, |(_, bytes)| *bytes);
+        let Opened { family, description, checkpoint } = opened;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                family,
+                config: description.config,
+                source: path.to_path_buf(),
+                layout: checkpoint.layout().name,
+                fingerprints: checkpoint.into_fingerprints(),
+                encoder: encoder.map(|(half, _)| half),
+                quantizer: quantizer.map(|(quantizer, _)| quantizer),
+                decoder: decoder.map(|(half, _)| half),
+                weight_bytes,
+                plan,
+                options,
+                backend,
+            }),
+        })
+    }
+
+    /// Which codec it is: `"mimi"`.
+    pub fn kind(&self) -> &'static str {
+        self.inner.family.kind
+    }
+
+    /// The text of its `config.json`, with every field.
+    pub fn config_json(&self) -> String {
+        format!("{:#}", self.inner.config)
+    }
+
+    /// Samples per second.
+    pub fn sample_rate(&self) -> usize {
+        self.inner.plan.sample_rate
+    }
+
+    /// Frames per second.
+    pub fn frame_rate(&self) -> f64 {
+        self.inner.plan.frame_rate
+    }
+
+    /// Samples in a frame.
+    pub fn frame_size(&self) -> usize {
+        self.inner.plan.frame_size()
+    }
+
+    /// Codebooks loaded; none for a codec of continuous latents.
+    pub fn num_codebooks(&self) -> usize {
+        self.inner.plan.num_codebooks()
+    }
+
+    /// Codebooks that are semantic; the first ones.
+    pub fn num_semantic_codebooks(&self) -> usize {
+        self.inner.plan.quantizer.as_ref().map_or(0, |quantizer| quantizer.num_semantic)
+    }
+
+    /// Entries of a codebook.
+    pub fn codebook_size(&self) -> usize {
+        self.inner.plan.quantizer.as_ref().map_or(0, plan::Quantizer::entries)
+    }
+
+    /// Floats of a latent that the encoder gives; none where it is not loaded.
+    pub fn encoder_latent_dim(&self) -> Option<usize> {
+        self.inner.plan.encoder_latent_dim()
+    }
+
+    /// Floats of a latent that the decoder takes; none where it is not loaded.
+    pub fn decoder_latent_dim(&self) -> Option<usize> {
+        self.inner.plan.decoder_latent_dim()
+    }
+
+    /// How it was loaded, with the threads in use.
+    pub fn options(&self) -> &LoadOptions {
+        &self.inner.options
+    }
+
+    /// Which spelling of tensor names the file had.
+    pub fn layout(&self) -> &'static str {
+        self.inner.layout
+    }
+
+    /// The instruction set of the kernels, or the kind of device.
+    pub fn backend_name(&self) -> &'static str {
+        self.inner.backend.name()
+    }
+
+    /// Bytes that the weights take in memory.
+    pub fn weight_bytes(&self) -> usize {
+        self.inner.weight_bytes
+    }
+
+    /// Whether the encoder is loaded.
+    pub fn has_encoder(&self) -> bool {
+        self.inner.encoder.is_some()
+    }
+
+    /// Whether the decoder is loaded.
+    pub fn has_decoder(&self) -> bool {
+        self.inner.decoder.is_some()
+    }
+
+    /// Writes the codec to the directory `path` in Transformers' layout, read once more from where it was loaded.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the source is gone or the directory cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        Opened::open(&self.inner.source)?.save(path)
+    }
+
+    /// Sums of the weights that a stream in a direction goes through; from codes for each number of codebooks from 1 on.
+    pub(crate) fn fingerprints(&self, direction: Direction) -> Result<Vec<String>> {
+        let whole = &self.inner.plan;
+        let of = |parts, codebooks| {
+            let needed = whole.part(parts, codebooks);
+            self.inner.fingerprints.of(&needed.tensors())
+        };
+        Ok(match direction {
+            Direction::ToCodes(codebooks) => vec![of(Parts::Encoder, codebooks)],
+            Direction::ToLatents => vec![of(Parts::Encoder, 0)],
+            Direction::FromCodes => (1..=self.num_codebooks()).map(|codebooks| of(Parts::Decoder, codebooks)).collect(),
+            Direction::FromLatents => vec![of(Parts::Decoder, 0)],
+        })
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.inner.backend
+    }
+
+    pub(crate) fn encoder(&self) -> Result<&Half> {
+        self.inner.encoder.as_ref().ok_or_else(|| not_loaded("encoder", "decoder"))
+    }
+
+    pub(crate) fn decoder(&self) -> Result<&Half> {
+        self.inner.decoder.as_ref().ok_or_else(|| not_loaded("decoder", "encoder"))
+    }
+
+    pub(crate) fn quantizer(&self) -> Result<&Quantizer> {
+        self.inner.quantizer.as_ref().ok_or_else(|| {
+            Error::Codes(format!("expected a codec with codebooks, got {}, which has latents only", self.kind()))
+        })
+    }
+
+    /// A number of codebooks to code with.
+    pub(crate) fn check_codebooks(&self, count: usize) -> Result<()> {
+        self.quantizer()?;
+        if (1..=self.num_codebooks()).contains(&count) {
+            return Ok(());
+        }
+        let loaded = self.num_codebooks();
+        Err(Error::Codes(format!("expected between 1 and {loaded} codebooks ({loaded} are loaded), got {count}")))
+    }
+}
+
+impl Half {
+    /// A chain whose frames have `steps` inputs, and the bytes of its weights.
+    fn load(mut builder: Builder<'_>, chain: &plan::Chain, steps: usize) -> Result<(Self, usize)> {
+        let chain = Chain::load(&mut builder, chain, steps)?;
+        Ok((Self { chain, memory: builder.memory }, builder.bytes))
+    }
+
+    /// The attention layers, whose memory has a form of its own.
+    pub(crate) fn attentions(&self) -> Vec<&dyn Attention> {
+        self.chain.attentions()
+    }
+}
+
+/// The result of a thread; a panic of it goes on here.
+fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn not_loaded(wanted: &str, loaded: &str) -> Error {
+    Error::config("parts", format!("expected a model with its {wanted}, got one loaded with \"{loaded}\""))
+}

@@ -1,0 +1,100 @@
+//! Whole clips: streams of one row that are thrown away.
+
+use super::{Direction, Stream, StopFn};
+use crate::model::Model;
+use crate::values::{Codes, Input, Latents, Output, check_codes, check_latents};
+use crate::{Error, Result};
+
+/// What follows the last sample of a clip that does not end with a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Padding {
+    /// Each convolution fills up its own input, as Transformers does it.
+    #[default]
+    Transformers,
+    /// The clip is filled up with zeros to a whole frame, as Kyutai's `moshi` does it.
+    Moshi,
+}
+
+impl Model {
+    /// The first `codebooks` codes of each frame of a clip of samples.
+    ///
+    /// # Errors
+    /// [`Error::Audio`] for samples that are not finite, [`Error::Codes`] for more codebooks than are loaded,
+    /// [`Error::Config`] where the encoder is not loaded, [`Error::Interrupted`] when `stop` says so.
+    pub fn encode(&self, pcm: &[f32], codebooks: usize, padding: Padding, stop: StopFn<'_>) -> Result<Codes> {
+        self.clip(Direction::ToCodes(codebooks), Input::Pcm(pcm), padding, stop)?.into_codes()
+    }
+
+    /// The latents of a clip of samples, before the quantizer.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn encode_latents(&self, pcm: &[f32], padding: Padding, stop: StopFn<'_>) -> Result<Latents> {
+        self.clip(Direction::ToLatents, Input::Pcm(pcm), padding, stop)?.into_latents()
+    }
+
+    /// The samples of a clip of codes.
+    ///
+    /// # Errors
+    /// [`Error::Codes`] for codes out of range or more codebooks than are loaded, [`Error::Config`] where the decoder
+    /// is not loaded, [`Error::Interrupted`] when `stop` says so.
+    pub fn decode(&self, codes: &Codes, stop: StopFn<'_>) -> Result<Vec<f32>> {
+        self.clip(Direction::FromCodes, Input::Codes(codes), Padding::default(), stop)?.into_pcm()
+    }
+
+    /// The samples of a clip of latents, as [`Model::decode`] takes them from its quantizer.
+    ///
+    /// # Errors
+    /// [`Error::Latents`] for values that are not finite or of another dimension; else as [`Model::decode`].
+    pub fn decode_latents(&self, latents: &Latents, stop: StopFn<'_>) -> Result<Vec<f32>> {
+        self.clip(Direction::FromLatents, Input::Latents(latents), Padding::default(), stop)?.into_pcm()
+    }
+
+    /// The first `codebooks` codes of each latent.
+    ///
+    /// # Errors
+    /// [`Error::Latents`] for values that are not finite or of another dimension, [`Error::Codes`] for more codebooks
+    /// than are loaded, [`Error::Config`] where the encoder is not loaded, [`Error::Interrupted`] when `stop` says so.
+    pub fn latents_to_codes(&self, latents: &Latents, codebooks: usize, stop: StopFn<'_>) -> Result<Codes> {
+        self.encoder()?;
+        self.check_codebooks(codebooks)?;
+        check_latents(latents, self.encoder_latent_dim().unwrap_or(0))?;
+        let mut data = Vec::with_capacity(latents.frames() * codebooks);
+        for block in latents.data.chunks(self.backend().block_frames() * latents.dim) {
+            check_stop(stop)?;
+            let tensor = self.backend().tensor(block, &[1, block.len() / latents.dim, latents.dim])?;
+            data.extend(self.quantizer()?.encode(&tensor, codebooks)?);
+        }
+        Ok(Codes { codebooks, data })
+    }
+
+    /// The latents that codes stand for: the sum of the codebooks' entries, projected back.
+    ///
+    /// # Errors
+    /// [`Error::Codes`] for codes out of range or more codebooks than are loaded, [`Error::Config`] where the decoder
+    /// is not loaded, [`Error::Interrupted`] when `stop` says so.
+    pub fn codes_to_latents(&self, codes: &Codes, stop: StopFn<'_>) -> Result<Latents> {
+        self.decoder()?;
+        let quantizer = self.quantizer()?;
+        check_codes(codes, self.num_codebooks(), self.codebook_size())?;
+        let dim = self.decoder_latent_dim().unwrap_or(0);
+        let mut data = Vec::with_capacity(codes.frames() * dim);
+        for block in codes.data.chunks(self.backend().block_frames() * codes.codebooks) {
+            check_stop(stop)?;
+            let latents = quantizer.decode(block, codes.codebooks)?;
+            data.extend(latents.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(Latents { dim, data })
+    }
+
+    fn clip(&self, direction: Direction, input: Input<'_>, padding: Padding, stop: StopFn<'_>) -> Result<Output> {
+        let mut stream = Stream::new(self, direction, 1)?;
+        stream.check_input(input)?;
+        let outputs = stream.advance(&[Some(input)], Some(padding), stop)?;
+        outputs.into_iter().next().ok_or_else(|| Error::Stream("expected the output of a row, got none".into()))
+    }
+}
+
+fn check_stop(stop: StopFn<'_>) -> Result<()> {
+    if stop() { Err(Error::Interrupted) } else { Ok(()) }
+}

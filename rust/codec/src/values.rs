@@ -1,0 +1,131 @@
+//! What goes in and comes out: samples, codes and latents.
+
+use crate::{Error, Result};
+
+/// The codes of one clip or block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Codes {
+    /// Codes in each frame.
+    pub codebooks: usize,
+    /// `(frames, codebooks)`, frame by frame.
+    pub data: Vec<u32>,
+}
+
+impl Codes {
+    /// Frames coded.
+    pub fn frames(&self) -> usize {
+        self.data.len() / self.codebooks.max(1)
+    }
+}
+
+/// The latents of one clip or block, before or after the quantizer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latents {
+    /// Floats in each frame.
+    pub dim: usize,
+    /// `(frames, dim)`, frame by frame.
+    pub data: Vec<f32>,
+}
+
+impl Latents {
+    /// Frames.
+    pub fn frames(&self) -> usize {
+        self.data.len() / self.dim.max(1)
+    }
+}
+
+/// What one row of a stream is given.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Samples, as many as there are.
+    Pcm(&'a [f32]),
+    /// Frames of codes.
+    Codes(&'a Codes),
+    /// Frames of latents.
+    Latents(&'a Latents),
+}
+
+/// What one row of a stream gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Samples.
+    Pcm(Vec<f32>),
+    /// Frames of codes.
+    Codes(Codes),
+    /// Frames of latents.
+    Latents(Latents),
+}
+
+impl Output {
+    /// The codes of a stream to codes.
+    ///
+    /// # Errors
+    /// [`Error::Stream`] if it is something else.
+    pub fn into_codes(self) -> Result<Codes> {
+        if let Self::Codes(codes) = self { Ok(codes) } else { Err(self.instead_of("codes")) }
+    }
+
+    /// The latents of a stream to latents.
+    ///
+    /// # Errors
+    /// [`Error::Stream`] if it is something else.
+    pub fn into_latents(self) -> Result<Latents> {
+        if let Self::Latents(latents) = self { Ok(latents) } else { Err(self.instead_of("latents")) }
+    }
+
+    /// The samples of a stream to samples.
+    ///
+    /// # Errors
+    /// [`Error::Stream`] if it is something else.
+    pub fn into_pcm(self) -> Result<Vec<f32>> {
+        if let Self::Pcm(pcm) = self { Ok(pcm) } else { Err(self.instead_of("samples")) }
+    }
+
+    fn instead_of(&self, expected: &str) -> Error {
+        let got = match self {
+            Self::Pcm(_) => "samples",
+            Self::Codes(_) => "codes",
+            Self::Latents(_) => "latents",
+        };
+        Error::Stream(format!("expected {expected} from this stream, got {got}"))
+    }
+}
+
+/// Samples must be numbers.
+pub(crate) fn check_pcm(pcm: &[f32]) -> Result<()> {
+    match pcm.iter().position(|sample| !sample.is_finite()) {
+        Some(at) => Err(Error::Audio(format!("expected finite samples, got {} at sample {at}", pcm[at]))),
+        None => Ok(()),
+    }
+}
+
+/// Latents must be numbers, `dim` to a frame.
+pub(crate) fn check_latents(latents: &Latents, dim: usize) -> Result<()> {
+    if latents.dim != dim || !latents.data.len().is_multiple_of(dim) {
+        return Err(Error::Latents(format!("expected latents of {dim} channels, got {}", latents.dim)));
+    }
+    match latents.data.iter().position(|value| !value.is_finite()) {
+        Some(at) => {
+            Err(Error::Latents(format!("expected finite latents, got {} in frame {}", latents.data[at], at / dim)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Codes must name an entry of a codebook that is loaded.
+pub(crate) fn check_codes(codes: &Codes, loaded: usize, entries: usize) -> Result<()> {
+    let count = codes.codebooks;
+    if count == 0 || count > loaded {
+        return Err(Error::Codes(format!(
+            "expected between 1 and {loaded} codebooks ({loaded} are loaded), got {count}"
+        )));
+    }
+    if !codes.data.len().is_multiple_of(count) {
+        let got = codes.data.len();
+        return Err(Error::Codes(format!("expected whole frames of {count} codes each, got {got} codes in all")));
+    }
+    match codes.data.iter().position(|&code| code as usize >= entries) {
+        Some(at) => Err(Error::code_out_of_range(i64::from(codes.data[at]), entries, at % count, at / count)),
+        None => Ok(()),
+    }
+}
