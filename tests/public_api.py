@@ -14,12 +14,15 @@ from typing import Any
 MODULES = (
     "mimi_codec.audio",
     "mimi_codec.errors",
+    "mimi_codec.moshi",
+    "mimi_codec.rustymimi",
     "mimi_codec.synthetic",
     "mimi_codec.token_files",
     "mimi_codec.tokens",
     "mimi_codec.tokens.csm",
     "mimi_codec.tokens.hf_moshi",
     "mimi_codec.tokens.stt",
+    "mimi_codec.transformers",
 )
 
 
@@ -102,7 +105,7 @@ def methods(path: str, owner: type) -> Iterator[Public]:
             yield Public(f"{path}.{name}", value.__func__, owner, static=True)
         elif isinstance(value, classmethod):
             yield Public(f"{path}.{name}", value.__func__, owner)
-        elif isinstance(value, (FunctionType, property)):
+        elif isinstance(value, property) or (isinstance(value, FunctionType) and value.__name__ == name):
             yield Public(f"{path}.{name}", value, owner)
 
 

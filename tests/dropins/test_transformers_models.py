@@ -306,7 +306,7 @@ class TestAttach:
 
     def test_another_codec(self, any_model, demo):
         model, _ = any_model
-        with pytest.raises(ConfigError, match="the model was made for a codec of 6 codebooks, got one of 16"):
+        with pytest.raises(ConfigError, match="the model was made for a codec of 6 codebooks, got a codec of 16"):
             attach(model, demo)
 
     def test_no_such_model(self):
