@@ -38,9 +38,8 @@ def add_parser(verbs: Verbs) -> None:
         "decode",
         "token files to sound files",
         "Turn codes into sound, as long as the clip was before its padding. Directories are searched, and their "
-        "folders are made again in the output. Files that are there already are kept. Each file is decoded by the model "
-        "that it names, or by --model. "
-        "Formats other than WAV need the extra [audio].",
+        "folders are made again in the output. Files that are there already are kept. Each file is decoded by the "
+        "model that it names, or by --model. Formats other than WAV need the extra [audio].",
         EXAMPLES,
     )
     add_input_options(parser, f"token files ({', '.join(READ_SUFFIXES)})")
