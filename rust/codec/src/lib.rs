@@ -11,6 +11,8 @@
 
 pub mod config;
 mod error;
+mod finite;
+mod memory;
 mod mimi;
 mod ops;
 mod state;

@@ -6,7 +6,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::Result;
+use crate::{Result, memory};
 
 /// The tensors that a model's layers remember between blocks.
 #[derive(Default)]
@@ -34,12 +34,16 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(layout: &StateLayout, sessions: usize, device: &Device) -> Result<Self> {
+        let floats = |shape: &Vec<usize>| shape.iter().product::<usize>();
+        memory::check_room::<f32>(layout.shapes.iter().map(floats).sum::<usize>().saturating_mul(sessions))?;
         let zeros = |shape: &Vec<usize>| {
             let shape: Vec<usize> = std::iter::once(sessions).chain(shape.iter().copied()).collect();
             Ok(Tensor::zeros(shape, DType::F32, device)?)
         };
         let slots = layout.shapes.iter().map(zeros).collect::<Result<_>>()?;
-        Ok(Self { slots, positions: vec![0; sessions] })
+        let mut positions = memory::with_room(sessions)?;
+        positions.resize(sessions, 0);
+        Ok(Self { slots, positions })
     }
 
     pub(crate) fn sessions(&self) -> usize {
@@ -56,6 +60,7 @@ impl State {
     }
 
     pub(crate) fn copy(&self) -> Result<Self> {
+        memory::check_room::<f32>(self.slots.iter().map(Tensor::elem_count).sum())?;
         let slots = self.slots.iter().map(|slot| Ok(slot.copy()?)).collect::<Result<_>>()?;
         Ok(Self { slots, positions: self.positions.clone() })
     }

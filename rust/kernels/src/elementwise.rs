@@ -1,7 +1,7 @@
 //! Passes over all elements that no product could take on its way.
 
-use crate::math;
 use crate::epilogue::Activation;
+use crate::math;
 use crate::simd::{Kernel, Level, Simd};
 use crate::threads::Threads;
 

@@ -5,6 +5,7 @@
 mod arrays;
 mod errors;
 mod interrupt;
+mod locked;
 mod model;
 mod safetensors;
 mod streams;

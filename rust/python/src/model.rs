@@ -6,7 +6,7 @@ use mimi_codec::{LoadOptions, Padding};
 use numpy::{PyArray2, PyArray3, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use crate::arrays::{check_lengths, codes_in, codes_out, latents_in, latents_out, pcm_out, pcm_slice};
+use crate::arrays::{check_lengths, codes_in, codes_out, latents_in, latents_out, pcm_by_rows, pcm_slice};
 use crate::errors::raise;
 use crate::interrupt::detached;
 
@@ -145,7 +145,7 @@ impl Mimi {
                 .map(|clip| self.model.encode(clip, num_codebooks, padding, stop))
                 .collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(codes_out(py, &codes, num_codebooks))
+        codes_out(py, &codes, num_codebooks)
     }
 
     fn decode<'py>(
@@ -156,10 +156,8 @@ impl Mimi {
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         check_lengths(py, &lengths, codes.shape()[0], codes.shape()[2])?;
         let rows = codes_in(py, &codes, |row| lengths[row], self.model.config().codebook_size)?;
-        let pcm = detached(py, |stop| {
-            rows.iter().map(|codes| self.model.decode(codes, stop)).collect::<Result<Vec<_>, _>>()
-        })?;
-        pcm_out(py, pcm, lengths.iter().max().unwrap_or(&0) * self.frame_size())
+        let samples = lengths.iter().max().unwrap_or(&0) * self.frame_size();
+        pcm_by_rows(py, rows.len(), samples, |row, stop| self.model.decode(&rows[row], stop))
     }
 
     fn encode_latents<'py>(
@@ -174,7 +172,7 @@ impl Mimi {
         let latents = detached(py, |stop| {
             clips.iter().map(|clip| self.model.encode_latents(clip, padding, stop)).collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(latents_out(py, &latents, self.latent_dim()))
+        latents_out(py, &latents, self.latent_dim())
     }
 
     fn decode_latents<'py>(
@@ -184,11 +182,9 @@ impl Mimi {
         lengths: Vec<usize>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         check_lengths(py, &lengths, latents.shape()[0], latents.shape()[2])?;
-        let rows = latents_in(&latents, |row| lengths[row]);
-        let pcm = detached(py, |stop| {
-            rows.iter().map(|latents| self.model.decode_latents(latents, stop)).collect::<Result<Vec<_>, _>>()
-        })?;
-        pcm_out(py, pcm, lengths.iter().max().unwrap_or(&0) * self.frame_size())
+        let rows = latents_in(py, &latents, |row| lengths[row])?;
+        let samples = lengths.iter().max().unwrap_or(&0) * self.frame_size();
+        pcm_by_rows(py, rows.len(), samples, |row, stop| self.model.decode_latents(&rows[row], stop))
     }
 
     fn latents_to_codes<'py>(
@@ -197,12 +193,12 @@ impl Mimi {
         latents: PyReadonlyArray3<'py, f32>,
         num_codebooks: usize,
     ) -> PyResult<Bound<'py, PyArray3<i64>>> {
-        let rows = latents_in(&latents, |_| latents.shape()[2]);
+        let rows = latents_in(py, &latents, |_| latents.shape()[2])?;
         let codes = detached(py, |_| {
             let codes = rows.iter().map(|latents| self.model.latents_to_codes(latents, num_codebooks));
             codes.collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(codes_out(py, &codes, num_codebooks))
+        codes_out(py, &codes, num_codebooks)
     }
 
     fn codes_to_latents<'py>(
@@ -214,7 +210,7 @@ impl Mimi {
         let latents = detached(py, |_| {
             rows.iter().map(|codes| self.model.codes_to_latents(codes)).collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(latents_out(py, &latents, self.latent_dim()))
+        latents_out(py, &latents, self.latent_dim())
     }
 
     fn save(&self, py: Python<'_>, path: &str) -> PyResult<()> {

@@ -1,8 +1,5 @@
 //! The stream classes. A stream used from two threads is locked: calls follow one another.
 
-use std::sync::{Mutex, MutexGuard};
-
-use mimi_codec::{Error, Result};
 use numpy::{PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -10,13 +7,8 @@ use pyo3::types::PyBytes;
 use crate::arrays::{codes_in, codes_out, mask, pcm_out, pcm_slice};
 use crate::errors::raise;
 use crate::interrupt::detached;
+use crate::locked::Locked;
 use crate::model::Mimi;
-
-fn lock<T>(stream: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
-    stream.lock().map_err(|_| {
-        Error::Stream("an earlier call failed halfway, so this stream cannot be used any more: make a new one".into())
-    })
-}
 
 fn check_batch(py: Python<'_>, got: usize, batch_size: usize) -> PyResult<()> {
     if got == batch_size {
@@ -28,14 +20,14 @@ fn check_batch(py: Python<'_>, got: usize, batch_size: usize) -> PyResult<()> {
 /// Samples to codes, as they come.
 #[pyclass(frozen, module = "mimi_codec._core")]
 pub(crate) struct EncoderStream {
-    stream: Mutex<mimi_codec::EncoderStream>,
+    stream: Locked<mimi_codec::EncoderStream>,
     batch_size: usize,
     codebooks: usize,
 }
 
 impl EncoderStream {
     fn wrap(stream: mimi_codec::EncoderStream) -> Self {
-        Self { batch_size: stream.sessions(), codebooks: stream.codebooks(), stream: Mutex::new(stream) }
+        Self { batch_size: stream.sessions(), codebooks: stream.codebooks(), stream: Locked::new(stream) }
     }
 }
 
@@ -60,12 +52,12 @@ impl EncoderStream {
 
     #[getter]
     fn pending(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
-        detached(py, |_| Ok(lock(&self.stream)?.pending()))
+        detached(py, |_| Ok(self.stream.lock()?.pending()))
     }
 
     #[getter]
     fn frames(&self, py: Python<'_>) -> PyResult<Vec<u64>> {
-        detached(py, |_| Ok(lock(&self.stream)?.frames()))
+        detached(py, |_| Ok(self.stream.lock()?.frames()))
     }
 
     #[pyo3(signature = (pcm, active = None))]
@@ -80,8 +72,8 @@ impl EncoderStream {
         let (all, samples) = (pcm_slice(py, &pcm)?, pcm.shape()[1]);
         let input = |row| is_active(active.as_deref(), row).then(|| &all[row * samples..][..samples]);
         let inputs: Vec<_> = (0..self.batch_size).map(input).collect();
-        let codes = detached(py, |stop| lock(&self.stream)?.push(&inputs, stop))?;
-        Ok(codes_out(py, &codes, self.codebooks))
+        let codes = detached(py, |stop| self.stream.lock()?.push(&inputs, stop))?;
+        codes_out(py, &codes, self.codebooks)
     }
 
     #[pyo3(signature = (active = None))]
@@ -91,34 +83,34 @@ impl EncoderStream {
         active: Option<PyReadonlyArray1<'py, bool>>,
     ) -> PyResult<Bound<'py, PyArray3<i64>>> {
         let active = mask(py, active, self.batch_size)?;
-        let codes = detached(py, |_| lock(&self.stream)?.flush(active.as_deref()))?;
-        Ok(codes_out(py, &codes, self.codebooks))
+        let codes = detached(py, |_| self.stream.lock()?.flush(active.as_deref()))?;
+        codes_out(py, &codes, self.codebooks)
     }
 
     #[pyo3(signature = (mask = None))]
     fn reset(&self, py: Python<'_>, mask: Option<PyReadonlyArray1<'_, bool>>) -> PyResult<()> {
         let mask = self::mask(py, mask, self.batch_size)?;
-        detached(py, |_| lock(&self.stream)?.reset(mask.as_deref()))
+        detached(py, |_| self.stream.lock()?.reset(mask.as_deref()))
     }
 
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
-        detached(py, |_| lock(&self.stream)?.copy()).map(Self::wrap)
+        detached(py, |_| self.stream.lock()?.copy()).map(Self::wrap)
     }
 
     fn save<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let state = detached(py, |_| lock(&self.stream)?.save())?;
+        let state = detached(py, |_| self.stream.lock()?.save())?;
         Ok(PyBytes::new(py, &state))
     }
 
     fn load(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
-        detached(py, |_| lock(&self.stream)?.load(state))
+        detached(py, |_| self.stream.lock()?.load(state))
     }
 }
 
 /// Codes to samples, as they come.
 #[pyclass(frozen, module = "mimi_codec._core")]
 pub(crate) struct DecoderStream {
-    stream: Mutex<mimi_codec::DecoderStream>,
+    stream: Locked<mimi_codec::DecoderStream>,
     batch_size: usize,
     codebook_size: usize,
     frame_size: usize,
@@ -128,7 +120,7 @@ impl DecoderStream {
     fn wrap(stream: mimi_codec::DecoderStream) -> Self {
         let config = stream.model().config();
         let (codebook_size, frame_size) = (config.codebook_size, config.frame_size());
-        Self { batch_size: stream.sessions(), codebook_size, frame_size, stream: Mutex::new(stream) }
+        Self { batch_size: stream.sessions(), codebook_size, frame_size, stream: Locked::new(stream) }
     }
 }
 
@@ -147,7 +139,7 @@ impl DecoderStream {
 
     #[getter]
     fn frames(&self, py: Python<'_>) -> PyResult<Vec<u64>> {
-        detached(py, |_| Ok(lock(&self.stream)?.frames()))
+        detached(py, |_| Ok(self.stream.lock()?.frames()))
     }
 
     #[pyo3(signature = (codes, active = None))]
@@ -164,27 +156,27 @@ impl DecoderStream {
         let rows = codes_in(py, &codes, frames, self.codebook_size)?;
         let input = |(row, codes)| is_active(active.as_deref(), row).then_some(codes);
         let inputs: Vec<_> = rows.into_iter().enumerate().map(input).collect();
-        let pcm = detached(py, |stop| lock(&self.stream)?.push(&inputs, stop))?;
+        let pcm = detached(py, |stop| self.stream.lock()?.push(&inputs, stop))?;
         pcm_out(py, pcm, codes.shape()[2] * self.frame_size)
     }
 
     #[pyo3(signature = (mask = None))]
     fn reset(&self, py: Python<'_>, mask: Option<PyReadonlyArray1<'_, bool>>) -> PyResult<()> {
         let mask = self::mask(py, mask, self.batch_size)?;
-        detached(py, |_| lock(&self.stream)?.reset(mask.as_deref()))
+        detached(py, |_| self.stream.lock()?.reset(mask.as_deref()))
     }
 
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
-        detached(py, |_| lock(&self.stream)?.copy()).map(Self::wrap)
+        detached(py, |_| self.stream.lock()?.copy()).map(Self::wrap)
     }
 
     fn save<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let state = detached(py, |_| lock(&self.stream)?.save())?;
+        let state = detached(py, |_| self.stream.lock()?.save())?;
         Ok(PyBytes::new(py, &state))
     }
 
     fn load(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
-        detached(py, |_| lock(&self.stream)?.load(state))
+        detached(py, |_| self.stream.lock()?.load(state))
     }
 }
 

@@ -2,11 +2,11 @@
 
 use candle_core::Tensor;
 
-use super::values::{check_codes, check_latents, check_pcm};
+use super::values::{blame, check_codes, check_latents, check_pcm};
 use super::{Codes, Latents, Mimi};
 use crate::ops::Signal;
 use crate::state::State;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// Asked between blocks: whether to give up with [`Error::Interrupted`].
 pub type StopFn<'a> = &'a (dyn Fn() -> bool + Sync);
@@ -29,11 +29,12 @@ impl Mimi {
     /// The first `codebooks` codes of each frame of a clip of samples.
     ///
     /// # Errors
-    /// [`Error::Audio`] for samples that are not finite, [`Error::Codes`] for more codebooks than are loaded,
+    /// [`Error::Audio`] for samples that are not finite or so large that sums overflow, [`Error::Numeric`] where that is the
+    /// weights' doing, [`Error::Memory`], [`Error::Codes`] for more codebooks than are loaded,
     /// [`Error::Config`] where the encoder is not loaded, [`Error::Interrupted`] when `stop` says so.
     pub fn encode(&self, pcm: &[f32], codebooks: usize, padding: Padding, stop: StopFn<'_>) -> Result<Codes> {
         self.check_codebooks(codebooks)?;
-        let mut data = Vec::with_capacity(pcm.len().div_ceil(self.config().frame_size()) * codebooks);
+        let mut data = memory::with_room(pcm.len().div_ceil(self.config().frame_size()) * codebooks)?;
         self.each_latent_block(pcm, padding, stop, |latents| {
             data.extend(self.inner.quantizer.encode(latents, codebooks)?);
             Ok(())
@@ -47,7 +48,7 @@ impl Mimi {
     /// As [`Mimi::encode`].
     pub fn encode_latents(&self, pcm: &[f32], padding: Padding, stop: StopFn<'_>) -> Result<Latents> {
         let dim = self.config().hidden_size;
-        let mut data = Vec::with_capacity(pcm.len().div_ceil(self.config().frame_size()) * dim);
+        let mut data = memory::with_room(pcm.len().div_ceil(self.config().frame_size()) * dim)?;
         self.each_latent_block(pcm, padding, stop, |latents| {
             data.extend(latents.flatten_all()?.to_vec1::<f32>()?);
             Ok(())
@@ -77,7 +78,8 @@ impl Mimi {
         let blocks = blocks.map(|block| {
             self.inner.backend.tensor(block, &[1, block.len() / latents.dim, latents.dim]).map(Signal::from)
         });
-        self.decode_blocks(blocks, latents.frames(), stop)
+        let pcm = self.decode_blocks(blocks, latents.frames(), stop);
+        pcm.map_err(|error| blame(error, &latents.data, "latents", Error::Latents))
     }
 
     /// The first `codebooks` codes of each latent.
@@ -93,7 +95,9 @@ impl Mimi {
             return Ok(Codes { codebooks, data: Vec::new() });
         }
         let tensor = self.inner.backend.tensor(&latents.data, &[1, latents.frames(), latents.dim])?;
-        Ok(Codes { codebooks, data: self.inner.quantizer.encode(&tensor, codebooks)? })
+        let codes = self.inner.quantizer.encode(&tensor, codebooks);
+        let data = codes.map_err(|error| blame(error, &latents.data, "latents", Error::Latents))?;
+        Ok(Codes { codebooks, data })
     }
 
     /// The latents that codes stand for: the sum of the codebooks' entries, projected back.
@@ -138,7 +142,9 @@ impl Mimi {
                     self.inner.backend.tensor(&filled, &[1, filled.len(), 1])?
                 }
             };
-            let latents = encoder.forward(tensor.into(), &mut state, &[0], end)?;
+            let latents = encoder
+                .forward(tensor.into(), &mut state, &[0], end)
+                .map_err(|error| blame(error, block, "samples", Error::Audio))?;
             take(&latents)?;
         }
         Ok(())
@@ -152,7 +158,7 @@ impl Mimi {
     ) -> Result<Vec<f32>> {
         let decoder = self.decoder()?;
         let mut state = State::new(&decoder.layout, 1, self.inner.backend.device())?;
-        let mut pcm = Vec::with_capacity(frames * self.config().frame_size());
+        let mut pcm = memory::with_room(frames.saturating_mul(self.config().frame_size()))?;
         for latents in blocks {
             if stop() {
                 return Err(Error::Interrupted);

@@ -5,6 +5,7 @@ mod clip;
 mod decoder;
 mod encoder;
 mod quantizer;
+mod room;
 mod seanet;
 mod stream;
 mod transformer;

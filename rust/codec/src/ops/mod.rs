@@ -21,8 +21,8 @@ pub(crate) use rotary::{Angles, Rotary};
 pub(crate) use shapes::{Activation, AttentionShape, ConvShape, ConvTransposeShape, Edge, LinearShape};
 pub(crate) use signal::Signal;
 
-use crate::Result;
 use crate::state::{Block, Slot, StateLayout};
+use crate::{Error, Result, memory};
 
 /// Where a model's operations run, decided once when it is loaded: it makes them, and says how to feed them.
 pub(crate) trait Backend: Send + Sync {
@@ -92,7 +92,7 @@ pub(crate) trait Backend: Send + Sync {
 
     /// A tensor where the operations take it.
     fn tensor(&self, data: &[f32], shape: &[usize]) -> Result<Tensor> {
-        Ok(Tensor::from_slice(data, shape, self.device())?)
+        Ok(Tensor::from_vec(memory::copy(data)?, shape, self.device())?)
     }
 }
 
@@ -130,6 +130,9 @@ pub(crate) trait Attention: Send + Sync {
 /// The codebooks of a residual vector quantizer.
 pub(crate) trait Codebooks: Send + Sync {
     /// Codes `(vectors, count)` of the first `count` codebooks for `x` `(vectors, dim)`: of entries equally near the first.
+    ///
+    /// # Errors
+    /// [`Error::Numeric`] where distances overflow, [`Error::Memory`].
     fn search(&self, x: &Tensor, count: usize) -> Result<Vec<u32>>;
 
     /// The sum `(1, vectors, dim)` of the entries that `codes` `(vectors, count)` name, in the codebooks' order.
@@ -153,4 +156,11 @@ fn without_residual(residual: Option<&Tensor>, operation: &str) -> Result<()> {
             Err(candle_core::Error::Msg(message).into())
         }
     }
+}
+
+/// What codebooks say of distances that overflow or are not numbers.
+fn unmeasurable(codebook: usize) -> Error {
+    Error::Numeric(format!(
+        "distances to the entries of codebook {codebook} overflow: expected smaller weights or latents"
+    ))
 }

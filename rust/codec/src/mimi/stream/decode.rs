@@ -8,7 +8,7 @@ use crate::mimi::clip::BLOCK_FRAMES;
 use crate::mimi::values::check_codes;
 use crate::mimi::{Codes, Mimi, StopFn};
 use crate::state::State;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// Sessions that turn codes into samples as they come, a frame of samples for every frame of codes.
 ///
@@ -79,6 +79,10 @@ impl DecoderStream {
     fn decode(&mut self, rows: &[usize], inputs: &[Option<Codes>], stop: StopFn<'_>) -> Result<Vec<Vec<f32>>> {
         let frame_size = self.model.config().frame_size();
         let mut pcm = vec![Vec::new(); self.frames.len()];
+        for &row in rows {
+            let frames = inputs[row].as_ref().map_or(0, Codes::frames);
+            pcm[row] = memory::with_room(frames.saturating_mul(frame_size))?;
+        }
         loop {
             let done = |row: usize| pcm[row].len() / frame_size;
             let left = |row: usize| inputs[row].as_ref().map_or(0, Codes::frames) - done(row);

@@ -3,10 +3,10 @@
 use super::saved::{Saved, StreamKind};
 use super::{active_rows, check_sessions, masked_rows, several_blocks};
 use crate::mimi::clip::BLOCK_FRAMES;
-use crate::mimi::values::check_pcm;
+use crate::mimi::values::{blame, check_pcm};
 use crate::mimi::{Codes, Mimi, StopFn};
 use crate::state::State;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// Sessions that turn samples into codes as they come.
 ///
@@ -78,7 +78,9 @@ impl EncoderStream {
         let frame_size = self.model.config().frame_size();
         let mut queues: Vec<Vec<f32>> = vec![Vec::new(); self.sessions.len()];
         for &row in &rows {
-            queues[row] = [&self.sessions[row].pending, inputs[row].unwrap_or_default()].concat();
+            let (pending, new) = (&self.sessions[row].pending, inputs[row].unwrap_or_default());
+            queues[row] = memory::with_room(pending.len() + new.len())?;
+            queues[row].extend(pending.iter().chain(new));
         }
         let several = several_blocks(queues.iter().map(|queue| queue.len() / frame_size));
         let before = if several { Some(self.state.copy()?) } else { None };
@@ -127,7 +129,8 @@ impl EncoderStream {
     fn code_block(&mut self, pcm: &[f32], rows: &[usize], end: bool) -> Result<Vec<u32>> {
         let inner = &self.model.inner;
         let tensor = inner.backend.tensor(pcm, &[rows.len(), pcm.len() / rows.len(), 1])?;
-        let latents = self.model.encoder()?.forward(tensor.into(), &mut self.state, rows, end)?;
+        let latents = self.model.encoder()?.forward(tensor.into(), &mut self.state, rows, end);
+        let latents = latents.map_err(|error| blame(error, pcm, "samples", Error::Audio))?;
         inner.quantizer.encode(&latents, self.codebooks)
     }
 

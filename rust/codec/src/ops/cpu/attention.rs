@@ -5,6 +5,7 @@ use mimi_kernels::{self as kernels, Steps, attend, cache_len};
 
 use super::{Kernels, host};
 use crate::Result;
+use crate::finite::check_finite_with_room;
 use crate::ops::{Angles, Attention, AttentionShape, Signal};
 use crate::state::{Block, Slot, StateLayout};
 
@@ -29,6 +30,8 @@ impl Attention for Ring {
         let cache_len = cache_len(&self.shape);
         let Kernels { level, threads, .. } = &self.kernels;
         host::with_floats(qkv, |qkv| {
+            // What will be remembered, once keys are turned by their angles.
+            check_finite_with_room(qkv, "queries, keys or values")?;
             host::with_floats(&angles.table, |rotary| {
                 self.kernels.write((rows, steps, out_width), |out| {
                     host::change(block.slot(self.cache), |cache| {

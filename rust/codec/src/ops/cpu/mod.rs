@@ -60,7 +60,7 @@ impl Kernels {
     fn write(&self, shape: impl Into<Shape>, write: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Signal> {
         let shape = shape.into();
         let len = shape.elem_count();
-        let mut data = self.spare.take(len);
+        let mut data = self.spare.take(len)?;
         write(&mut data[..len])?;
         // The tensor of the whole memory, and the signal at its front.
         let whole = (data.len(),);
