@@ -13,6 +13,7 @@ from typing import Any
 # Where users import from. Other modules are how these are made.
 MODULES = (
     "mimi_codec.audio",
+    "mimi_codec.config",
     "mimi_codec.errors",
     "mimi_codec.moshi",
     "mimi_codec.rustymimi",
