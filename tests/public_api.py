@@ -13,8 +13,11 @@ from typing import Any
 # Where users import from. Other modules are how these are made.
 MODULES = (
     "mimi_codec.audio",
+    "mimi_codec.config",
     "mimi_codec.errors",
     "mimi_codec.model",
+    "mimi_codec.moshi",
+    "mimi_codec.rustymimi",
     "mimi_codec.streams",
     "mimi_codec.synthetic",
     "mimi_codec.token_files",
@@ -22,6 +25,7 @@ MODULES = (
     "mimi_codec.tokens.csm",
     "mimi_codec.tokens.hf_moshi",
     "mimi_codec.tokens.stt",
+    "mimi_codec.transformers",
 )
 
 
@@ -104,7 +108,7 @@ def methods(path: str, owner: type) -> Iterator[Public]:
             yield Public(f"{path}.{name}", value.__func__, owner, static=True)
         elif isinstance(value, classmethod):
             yield Public(f"{path}.{name}", value.__func__, owner)
-        elif isinstance(value, (FunctionType, property)):
+        elif isinstance(value, property) or (isinstance(value, FunctionType) and value.__name__ == name):
             yield Public(f"{path}.{name}", value, owner)
 
 

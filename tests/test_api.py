@@ -20,6 +20,8 @@ BUILTIN = {
     "LatentsError": ValueError,
     "LoadError": OSError,
     "MimiError": Exception,
+    "NumericError": ArithmeticError,
+    "OutOfMemoryError": MemoryError,
     "StoppedError": RuntimeError,
     "StreamError": RuntimeError,
     "TimedOutError": TimeoutError,

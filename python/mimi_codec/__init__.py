@@ -7,6 +7,7 @@ codes = mimi.encode(pcm, num_codebooks=8)  # (L,) samples at 24 kHz to (8, T) co
 pcm = mimi.decode(codes)
 """
 
+from . import _interpreter as _interpreter
 from ._core import __version__, build_info
 from .audio import Sound, read_audio, read_sound, write_wav
 from .config import MimiConfig
@@ -20,6 +21,8 @@ from .errors import (
     LatentsError,
     LoadError,
     MimiError,
+    NumericError,
+    OutOfMemoryError,
     StoppedError,
     StreamError,
     TimedOutError,
@@ -43,6 +46,8 @@ __all__ = [
     "Mimi",
     "MimiConfig",
     "MimiError",
+    "NumericError",
+    "OutOfMemoryError",
     "Sound",
     "StoppedError",
     "StreamError",

@@ -8,6 +8,7 @@ Shapes and element types are checked here, values (NaN, code range) in the exten
 from __future__ import annotations
 
 import operator
+import sys
 from typing import Any, Protocol, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -176,17 +177,19 @@ def to_frames(codes: Int64Array, lengths: Any, batched: bool) -> list[int]:
     return frames
 
 
-def to_count(value: SupportsIndex, what: str, largest: int | None = None) -> int:
-    """An integer option of at least 1 and at most `largest`."""
+def to_count(value: SupportsIndex, what: str, largest: int = sys.maxsize) -> int:
+    """An integer option of at least 1 and at most `largest`, which without it is what the extension can take."""
     if isinstance(value, (bool, np.bool_)):
         raise InputTypeError(f"{what} must be an integer, got bool")
     try:
         count = operator.index(value)
     except TypeError:
         raise InputTypeError(f"{what} must be an integer, got {type(value).__name__}") from None
-    if count < 1 or (largest is not None and count > largest):
-        allowed = "at least 1" if largest is None else f"between 1 and {largest}"
-        raise ConfigError(f"{what} must be {allowed}, got {count}")
+    if not 1 <= count <= largest:
+        allowed = "at least 1" if count < 1 and largest == sys.maxsize else f"between 1 and {largest}"
+        # Python refuses to write out an integer of thousands of digits
+        got = str(count) if count.bit_length() <= 128 else f"an integer of {count.bit_length()} bits"
+        raise ConfigError(f"{what} must be {allowed}, got {got}")
     return count
 
 

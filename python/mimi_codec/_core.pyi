@@ -8,12 +8,12 @@ L samples, D latent width.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DecoderStream", "EncoderStream", "Mimi", "__version__", "build_info", "safetensors_entries"]
+__all__ = ["Model", "Stream", "__version__", "build_info", "safetensors_entries"]
 __version__: str
 
 Limits: TypeAlias = tuple[Callable[[], object] | None, float | None]
@@ -28,11 +28,11 @@ def safetensors_entries(data: bytes) -> tuple[dict[str, str], list[tuple[str, st
     """
 
 @final
-class Mimi:
+class Model:
     """The weights of a model. Immutable; one is shared by any number of threads and streams."""
 
     @staticmethod
-    def load(path: str, parts: str, num_codebooks: int | None, threads: int, dtype: str, device: str) -> Mimi:
+    def load(path: str, parts: str, num_codebooks: int | None, threads: int, dtype: str, device: str) -> Model:
         """Load a directory or a safetensors file.
 
         `parts` is "both", "encoder" or "decoder"; `num_codebooks` None loads all of them.
@@ -61,7 +61,13 @@ class Mimi:
         """Entries of each codebook."""
     @property
     def latent_dim(self) -> int:
-        """Width D of the latents."""
+        """Width D of the latents that the encoder gives."""
+    @property
+    def decoder_latent_dim(self) -> int:
+        """Width D of the latents that the decoder takes."""
+    @property
+    def kind(self) -> str:
+        """Which codec it is: "mimi" or "pocket-tts"."""
     @property
     def num_semantic_codebooks(self) -> int:
         """How many of the first codebooks are semantic."""
@@ -141,73 +147,64 @@ class Mimi:
         """Write `config.json` and `model.safetensors` in the on-disk Transformers layout into a directory."""
 
 @final
-class EncoderStream:
-    """The state of B encoders that run in step. Calls from several threads are serialised."""
+class Stream:
+    """The state of B rows that go through a codec in step. Calls from several threads are serialised.
 
-    def __new__(cls, model: Mimi, batch_size: int, num_codebooks: int) -> EncoderStream: ...
+    `direction` is "to_codes", "to_latents", "from_codes" or "from_latents"; `num_codebooks` counts for the first alone.
+    What is given and taken: samples (B, n) float32, codes (B, K, m) int64, latents (B, D, m) float32. Rows that rest, or
+    have fewer frames than others, have -1 in codes and 0 in latents and samples.
+    """
+
+    def __new__(cls, model: Model, direction: str, batch_size: int, num_codebooks: int) -> Stream: ...
     @property
     def batch_size(self) -> int:
         """Rows B."""
     @property
-    def num_codebooks(self) -> int:
-        """Codebooks K of the result."""
+    def num_codebooks(self) -> int | None:
+        """Codebooks K of the result; None where it is not codes."""
+    @property
+    def of_latents(self) -> bool:
+        """Whether latents stand where codes would."""
     @property
     def pending(self) -> list[int]:
         """Samples of each row held back until a frame is whole."""
     @property
     def frames(self) -> list[int]:
-        """Frames of each row produced so far."""
-    def push(
-        self,
-        pcm: npt.NDArray[np.float32],
-        active: npt.NDArray[np.bool_] | None,
-        limits: Limits,
-    ) -> npt.NDArray[np.int64]:
-        """(B, n) samples to (B, K, m) codes; -1 in inactive rows and in rows with fewer frames."""
+        """Frames of each row so far."""
+    def push_pcm(
+        self, pcm: npt.NDArray[np.float32], active: npt.NDArray[np.bool_] | None, limits: Limits
+    ) -> npt.NDArray[Any]:
+        """(B, n) samples to codes or latents."""
 
-    def flush(self, active: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.int64]:
-        """End the clip of the active rows: their last, partial frame as (B, K, m), m 0 or 1."""
-
-    def reset(self, mask: npt.NDArray[np.bool_] | None = None) -> None:
-        """Make the rows of `mask` (all without one) as new."""
-
-    def copy(self) -> EncoderStream:
-        """An independent stream in the same state."""
-
-    def save(self) -> bytes:
-        """The state as bytes."""
-
-    def load(self, state: bytes) -> None:
-        """Go back to a saved state of the same model, batch size and number of codebooks."""
-
-@final
-class DecoderStream:
-    """The state of B decoders that run in step. Calls from several threads are serialised."""
-
-    def __new__(cls, model: Mimi, batch_size: int) -> DecoderStream: ...
-    @property
-    def batch_size(self) -> int:
-        """Rows B."""
-    @property
-    def frames(self) -> list[int]:
-        """Frames of each row decoded so far."""
-    def push(
+    def push_codes(
         self,
         codes: npt.NDArray[np.int64],
         lengths: list[int],
         active: npt.NDArray[np.bool_] | None,
         limits: Limits,
-    ) -> npt.NDArray[np.float32]:
-        """(B, K, m) codes to (B, m * frame_size) samples; 0 in inactive rows and beyond a row's `lengths` frames."""
+    ) -> npt.NDArray[Any]:
+        """(B, K, m) codes, of each row the first `lengths` frames, to (B, m * frame_size) samples."""
+
+    def push_latents(
+        self,
+        latents: npt.NDArray[np.float32],
+        lengths: list[int],
+        active: npt.NDArray[np.bool_] | None,
+        limits: Limits,
+    ) -> npt.NDArray[Any]:
+        """(B, D, m) latents, of each row the first `lengths` frames, to (B, m * frame_size) samples."""
+
+    def flush(self, active: npt.NDArray[np.bool_] | None, padding: str) -> npt.NDArray[Any]:
+        """End the clip of the active rows: their last, partial frame, m 0 or 1."""
 
     def reset(self, mask: npt.NDArray[np.bool_] | None = None) -> None:
         """Make the rows of `mask` (all without one) as new."""
 
-    def copy(self) -> DecoderStream:
+    def copy(self) -> Stream:
         """An independent stream in the same state."""
 
-    def save(self) -> bytes:
-        """The state as bytes."""
+    def save(self, rows: list[int] | None = None) -> bytes:
+        """The state of some rows, or of all, as bytes."""
 
-    def load(self, state: bytes) -> None:
-        """Go back to a saved state of the same model and batch size."""
+    def load(self, state: bytes, rows: list[int] | None = None) -> None:
+        """Go on with some rows, or all, from a saved state of as many rows."""

@@ -15,7 +15,7 @@ class Facts:
 
     __slots__ = ()
 
-    _core: _core.Mimi
+    _core: _core.Model
     _source: Source
     _config: MimiConfig
 

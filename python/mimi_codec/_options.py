@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, SupportsFloat, TypeAlias
 
@@ -86,6 +87,8 @@ def thread_count(threads: int | None) -> int:
     text = os.environ.get(THREADS_VARIABLE, "")
     if not text:
         return 1
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"{THREADS_VARIABLE} must be a number of at least 1, got {text!r}")
+    # The length first: Python refuses to read a number of thousands of digits
+    if not text.isdecimal() or len(text) > len(str(sys.maxsize)) or not 1 <= int(text) <= sys.maxsize:
+        shown = text if len(text) <= 40 else f"{text[:40]}..."
+        raise ConfigError(f"{THREADS_VARIABLE} must be a number between 1 and {sys.maxsize}, got {shown!r}")
     return int(text)

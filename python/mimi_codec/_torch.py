@@ -43,7 +43,7 @@ class CodecModule(nn.Module):
         return self._placement.dtype
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        """The placement is no weight."""
+        """The placement is not a weight."""
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any) -> None:
         """Nothing to load."""

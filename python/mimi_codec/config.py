@@ -13,7 +13,7 @@ __all__ = ["MimiConfig"]
 
 
 def bits_per_code(codebook_size: int) -> int:
-    """Bits that a code of a codebook takes: the whole number at or above log2(codebook_size), at least 1."""
+    """Bits of one code: the whole number at or above log2(codebook_size), at least 1."""
     return max(1, (codebook_size - 1).bit_length())
 
 
@@ -21,8 +21,55 @@ def bits_per_code(codebook_size: int) -> int:
 class MimiConfig:
     """All fields of Transformers' `MimiConfig`, under its names. The defaults are those of `kyutai/mimi`.
 
-    Fields that a causal float32 forward pass does not read (dropout, caches, initialisation) are kept so that a saved
-    configuration is complete.
+    Fields that a causal forward pass in float32 does not read (dropout, caches, initialisation) are kept so that a
+    saved configuration is complete.
+
+    Attributes:
+        sampling_rate: samples per second.
+        audio_channels: channels of the audio; only 1 is supported.
+        hidden_size: width of the latents and of the transformers.
+        num_filters: channels after the first convolution.
+        num_residual_layers: residual blocks before each change of rate.
+        upsampling_ratios: by how much each layer of the decoder raises the rate.
+        kernel_size: kernel of the first convolution.
+        last_kernel_size: kernel of the last convolution.
+        residual_kernel_size: kernel of the residual blocks.
+        dilation_growth_rate: dilation of a residual block relative to the one before it.
+        use_causal_conv: whether convolutions see only the past; only True is supported.
+        pad_mode: how convolutions fill the beginning of a clip; only "constant" is supported.
+        compress: by how much a residual block is narrower inside.
+        trim_right_ratio: where transposed convolutions are trimmed; only 1 is supported.
+        codebook_size: entries of each codebook.
+        codebook_dim: width of an entry.
+        num_quantizers: codebooks in the file.
+        use_conv_shortcut: whether residual blocks have a convolution in their shortcut.
+        vector_quantization_hidden_dimension: width in which codebooks are searched.
+        num_semantic_quantizers: how many of the first codebooks are semantic.
+        upsample_groups: groups of the convolution that doubles the rate of the latents.
+        num_hidden_layers: layers of each transformer.
+        intermediate_size: inner width of the transformers' dense layers.
+        num_attention_heads: heads of the attention.
+        num_key_value_heads: heads of keys and values.
+        head_dim: width of one attention head; 0 stands for `hidden_size / num_attention_heads`.
+        hidden_act: activation of the transformers: "gelu", "gelu_pytorch_tanh" or "gelu_new".
+        max_position_embeddings: kept, but not read: positions have no limit.
+        initializer_range: kept, but not read.
+        norm_eps: epsilon of the layer norms.
+        use_cache: kept; the drop-in for Transformers reads it.
+        use_streaming: kept; the drop-in for Transformers reads it.
+        rope_theta: base of the rotary positions.
+        sliding_window: positions that the attention sees.
+        attention_dropout: kept, but not read.
+        layer_scale_initial_scale: kept, but not read.
+        attention_bias: whether the projections of the attention have a bias.
+        tie_word_embeddings: kept, but not read.
+        frame_rate: frames per second; 0 stands for half the rate of the transformers, as in `kyutai/mimi`.
+
+    Example:
+        >>> from mimi_codec import MimiConfig
+        >>> config = MimiConfig()
+        >>> config.frame_rate, config.frame_size, config.bits_per_code
+        (12.5, 1920, 11)
     """
 
     sampling_rate: int = 24000
@@ -77,7 +124,23 @@ class MimiConfig:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> MimiConfig:
-        """Read a parsed `config.json`: unknown keys are left out, None means the default."""
+        """Read a parsed `config.json`.
+
+        Args:
+            fields: its content. Keys that are not known are left out, and None means the default.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            TypeError: a value has a wrong type.
+            ValueError: a value cannot be read as a number.
+
+        Example:
+            >>> from mimi_codec import MimiConfig
+            >>> MimiConfig.from_dict({"num_quantizers": 16}).num_codebooks
+            16
+        """
         known = {field.name for field in dataclasses.fields(cls)}
         values = {key: value for key, value in fields.items() if key in known and value is not None}
         rope = fields.get("rope_parameters")
@@ -89,11 +152,36 @@ class MimiConfig:
 
     @classmethod
     def from_json(cls, text: str) -> MimiConfig:
-        """Read the text of a `config.json`."""
+        """Read the text of a `config.json`.
+
+        Args:
+            text: a JSON object.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            TypeError: a value has a wrong type.
+            ValueError: the text is not JSON, or a value cannot be read as a number.
+
+        Example:
+            >>> from mimi_codec import MimiConfig
+            >>> MimiConfig.from_json('{"num_quantizers": 16}').num_codebooks
+            16
+        """
         return cls.from_dict(json.loads(text))
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as Transformers spells them in a `config.json`."""
+        """The fields as Transformers spells them in a `config.json`.
+
+        Returns:
+            A dictionary that `json.dump` can write.
+
+        Example:
+            >>> from mimi_codec import MimiConfig
+            >>> MimiConfig().to_dict()["model_type"]
+            'mimi'
+        """
         fields = dataclasses.asdict(self)
         fields["upsampling_ratios"] = list(self.upsampling_ratios)
         fields["rope_parameters"] = {"rope_type": "default", "rope_theta": fields.pop("rope_theta")}

@@ -166,3 +166,26 @@ class DeviceError(MimiError, RuntimeError):
         Traceback (most recent call last):
         mimi_codec.errors.DeviceError: ...
     """
+
+
+class OutOfMemoryError(MimiError, MemoryError):
+    """There is not enough memory for what was asked, such as a stream of a million rows.
+
+    Example:
+        >>> from mimi_codec import Mimi
+        >>> Mimi.demo().decoder_stream(batch_size=10**12)
+        Traceback (most recent call last):
+        mimi_codec.errors.OutOfMemoryError: ...
+    """
+
+
+class NumericError(MimiError, ArithmeticError):
+    """A value became infinite or NaN inside the model, because its weights are too large for float32 arithmetic.
+
+    Loading refuses weights that are infinite or NaN, so this happens only with weights that are finite but enormous.
+
+    Example:
+        >>> from mimi_codec.errors import MimiError, NumericError
+        >>> issubclass(NumericError, MimiError), issubclass(NumericError, ArithmeticError)
+        (True, True)
+    """

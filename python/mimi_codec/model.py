@@ -139,7 +139,7 @@ class Mimi(Facts):
     @classmethod
     def _load(cls, source: Source, options: dict[str, Any]) -> Mimi:
         model = object.__new__(cls)
-        model._core = _core.Mimi.load(
+        model._core = _core.Model.load(
             str(source.path),
             options["parts"],
             options["num_codebooks"],
@@ -430,7 +430,7 @@ class Mimi(Facts):
         """
         self._need(self.has_encoder, "encode")
         rows = to_count(batch_size, "batch_size")
-        return EncoderStream._of(_core.EncoderStream(self._core, rows, self._codebooks(num_codebooks)))
+        return EncoderStream._of(_core.Stream(self._core, "to_codes", rows, self._codebooks(num_codebooks)))
 
     def decoder_stream(self, batch_size: int = 1) -> DecoderStream:
         """A new stream that turns codes into audio as they come.
@@ -451,7 +451,7 @@ class Mimi(Facts):
             DecoderStream(batch_size=2, frames=[0, 0])
         """
         self._need(self.has_decoder, "decode")
-        return DecoderStream._of(_core.DecoderStream(self._core, to_count(batch_size, "batch_size")))
+        return DecoderStream._of(_core.Stream(self._core, "from_codes", to_count(batch_size, "batch_size"), 0))
 
     # Files, copies, processes
 

@@ -1,8 +1,8 @@
 """`Tokenizer`, `StreamTokenizer` and `write_wav` with the signatures of the `rustymimi` package.
 
-Scripts run with `from mimi_codec import rustymimi` in place of `import rustymimi`. Arguments, shapes and element types
-of results are the same. What differs: no limit on the length of audio, `reset` resets everything, whole clips and
-streams do not disturb each other, calls from several threads are fine, codes and samples may be of other types, and
+Scripts run with `from mimi_codec import rustymimi` instead of `import rustymimi`. Arguments, shapes and element types
+of results are the same. These things differ: the length of audio has no limit; `reset` resets everything; whole clips
+and streams do not affect each other; calls may come from several threads; codes and samples may have other types; and
 what is wrong raises an exception of `mimi_codec` in the caller, never in a worker.
 
 Shapes: B batch, L samples, K codebooks, T frames.
@@ -49,15 +49,27 @@ if hasattr(os, "register_at_fork"):
 
 
 class Tokenizer:
-    """Mimi on whole clips, and on one stream of B clips in step.
+    """Mimi on whole clips, and on one stream of B clips side by side.
 
     Args:
-        path: Kyutai's file, or anything `mimi_codec.Mimi.from_pretrained` takes.
+        path: Kyutai's file, or anything that `mimi_codec.Mimi.from_pretrained` takes.
         num_codebooks: codebooks K to load.
         dtype: "f32".
-        max_seq_len: accepted; there is no limit.
+        max_seq_len: accepted, but there is no limit.
 
-    Raises `LoadError`, `WeightsError` or `ConfigError` (which is a `ValueError`, as in rustymimi).
+    Raises:
+        LoadError: there is no such file, or it is corrupt.
+        WeightsError: a tensor is missing, has a wrong shape, or is one too many.
+        ConfigError: an option is outside its range (it is a `ValueError`, as in rustymimi).
+        InputTypeError: an option has a wrong type.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import rustymimi
+        >>> from mimi_codec.demo_files import demo_directory
+        >>> tokenizer = rustymimi.Tokenizer(demo_directory(), num_codebooks=8)
+        >>> tokenizer.encode(np.zeros((1, 1, 24000), np.float32)).shape
+        (1, 8, 13)
     """
 
     def __init__(
@@ -108,17 +120,48 @@ class Tokenizer:
         self._begin()
 
     def encode(self, pcm_data: ArrayInput) -> UInt32Array:
-        """Whole clips (B, 1, L) to codes (B, K, T). Raises `AudioError`."""
+        """Encode whole clips.
+
+        Args:
+            pcm_data: samples (B, 1, L).
+
+        Returns:
+            Codes (B, K, T), uint32.
+
+        Raises:
+            AudioError: the shape is wrong, or a sample is NaN or infinite.
+            InputTypeError: the input is not an array, or its element type is not accepted.
+        """
         return self._codec.encode(_batch_of_pcm(pcm_data)).astype(np.uint32)
 
     def decode(self, codes: ArrayInput) -> Float32Array:
-        """Codes (B, K, T) of whole clips to audio (B, 1, L), K from 1 to `num_codebooks`. Raises `CodesError`."""
+        """Decode whole clips.
+
+        Args:
+            codes: (B, K, T), of any integer type; K from 1 to `num_codebooks`.
+
+        Returns:
+            Samples (B, 1, L), float32.
+
+        Raises:
+            CodesError: the shape is wrong, or a code is outside the codebooks.
+            InputTypeError: the input is not an array of integers.
+        """
         return self._codec.decode(_batch_of_codes(codes))
 
     def encode_step(self, pcm_data: ArrayInput) -> UInt32Array | None:
-        """The next samples (B, 1, n) of the stream to the codes (B, K, m) of the frames they complete, or None.
+        """Encode the next samples of the stream.
 
-        Raises `AudioError`, also for another B than the stream began with.
+        Args:
+            pcm_data: samples (B, 1, n).
+
+        Returns:
+            The codes (B, K, m), uint32, of the frames that they complete, or None if there are none.
+
+        Raises:
+            AudioError: the shape is wrong, a sample is NaN or infinite, or the stream began with another B.
+            StreamError: another thread was in a step when this process was forked; call `reset`.
+            InputTypeError: the input is not an array, or its element type is not accepted.
         """
         pcm = _batch_of_pcm(pcm_data)
         with self._lock:
@@ -129,9 +172,18 @@ class Tokenizer:
         return codes.astype(np.uint32) if codes.shape[-1] else None
 
     def decode_step(self, codes: ArrayInput) -> Float32Array | None:
-        """The next codes (B, K, m) of the stream to their audio (B, 1, n), or None if there are none.
+        """Decode the next codes of the stream.
 
-        Raises `CodesError`, also for another B than the stream began with.
+        Args:
+            codes: (B, K, m), of any integer type.
+
+        Returns:
+            Their audio (B, 1, n), float32, or None if there are no codes.
+
+        Raises:
+            CodesError: the shape is wrong, a code is outside the codebooks, or the stream began with another B.
+            StreamError: another thread was in a step when this process was forked; call `reset`.
+            InputTypeError: the input is not an array of integers.
         """
         rows = _batch_of_codes(codes)
         with self._lock:
@@ -142,7 +194,7 @@ class Tokenizer:
         return pcm if pcm.shape[-1] else None
 
     def reset(self) -> None:
-        """End the stream; the next step begins a new one."""
+        """End the stream. The next step begins a new one."""
         with self._lock:
             self._encoder = self._decoder = None
             self._interrupted = False
@@ -155,12 +207,28 @@ class StreamTokenizer:
     their input and return at once, unless 256 inputs are still waiting.
 
     Args:
-        path: Kyutai's file, or anything `mimi_codec.Mimi.from_pretrained` takes.
+        path: Kyutai's file, or anything that `mimi_codec.Mimi.from_pretrained` takes.
         num_codebooks: codebooks K.
         dtype: "f32".
-        max_seq_len: accepted; there is no limit.
+        max_seq_len: accepted, but there is no limit.
 
-    Raises `LoadError`, `WeightsError` or `ConfigError` (which is a `ValueError`, as in rustymimi).
+    Raises:
+        LoadError: there is no such file, or it is corrupt.
+        WeightsError: a tensor is missing, has a wrong shape, or is one too many.
+        ConfigError: an option is outside its range (it is a `ValueError`, as in rustymimi).
+        InputTypeError: an option has a wrong type.
+
+    Example:
+        >>> import time
+        >>> import numpy as np
+        >>> from mimi_codec import rustymimi
+        >>> from mimi_codec.demo_files import demo_directory
+        >>> tokenizer = rustymimi.StreamTokenizer(demo_directory(), num_codebooks=8)
+        >>> tokenizer.encode(np.zeros(1920, np.float32))
+        >>> while (codes := tokenizer.get_encoded()) is None:
+        ...     time.sleep(0.001)
+        >>> codes.shape
+        (8, 1)
     """
 
     def __init__(
@@ -184,7 +252,16 @@ class StreamTokenizer:
         )
 
     def encode(self, pcm_data: ArrayInput) -> None:
-        """Hand over the next samples (n,). Raises `AudioError` for a wrong shape, NaN or infinite samples."""
+        """Pass the next samples to the encoder.
+
+        Args:
+            pcm_data: samples (n,).
+
+        Raises:
+            AudioError: the shape is wrong, or a sample is NaN or infinite.
+            StreamError: the process was forked while inputs were in work; make a new one.
+            InputTypeError: the input is not an array, or its element type is not accepted.
+        """
         pcm = to_pcm(pcm_data, copy=True)
         if pcm.ndim != 1:
             raise AudioError(f"pcm_data must have shape (n,), got {pcm.shape}")
@@ -193,9 +270,15 @@ class StreamTokenizer:
         self._encoding.put(pcm)
 
     def decode(self, codes: ArrayInput) -> None:
-        """Hand over the codes of the next frames as (T, K).
+        """Pass the codes of the next frames to the decoder.
 
-        Raises `CodesError` for a wrong shape or a code outside the codebooks.
+        Args:
+            codes: (T, K), of any integer type.
+
+        Raises:
+            CodesError: the shape is wrong, or a code is outside the codebooks.
+            StreamError: the process was forked while inputs were in work; make a new one.
+            InputTypeError: the input is not an array of integers.
         """
         frames, batched = to_codes(codes, copy=True)
         if batched or frames.shape[2] != self._codebooks:
@@ -208,18 +291,47 @@ class StreamTokenizer:
         self._decoding.put(frames[0].T)
 
     def get_encoded(self) -> UInt32Array | None:
-        """The oldest codes not yet fetched, (K, m), or None if there are none yet."""
+        """The oldest codes that were not fetched yet.
+
+        Returns:
+            Codes (K, m), uint32, or None if there are none yet.
+
+        Raises:
+            StreamError: the process was forked while inputs were in work; make a new one.
+        """
         codes: UInt32Array | None = self._encoding.get()
         return codes
 
     def get_decoded(self) -> Float32Array | None:
-        """The oldest audio not yet fetched, (n,), or None if there is none yet."""
+        """The oldest audio that was not fetched yet.
+
+        Returns:
+            Samples (n,), float32, or None if there are none yet.
+
+        Raises:
+            StreamError: the process was forked while inputs were in work; make a new one.
+        """
         pcm: Float32Array | None = self._decoding.get()
         return pcm
 
 
 def write_wav(filename: str | os.PathLike[str], data: ArrayInput, sample_rate: int) -> None:
-    """Write mono samples (L,) as a 16-bit WAV file. Raises `AudioError`."""
+    """Write mono samples as a 16-bit WAV file.
+
+    Args:
+        filename: the path of the file.
+        data: samples (L,) in [-1, 1).
+        sample_rate: in Hz.
+
+    Raises:
+        AudioError: the shape is wrong, or a sample is NaN or infinite.
+        OSError: the file cannot be written.
+
+    Example:
+        >>> import numpy as np
+        >>> from mimi_codec import rustymimi
+        >>> rustymimi.write_wav("silence.wav", np.zeros(24000, np.float32), 24000)
+    """
     audio.write_wav(filename, data, sample_rate)
 
 
@@ -262,7 +374,7 @@ class _Worker:
         weakref.finalize(self, work.inputs.put, None)
 
     def _in_child(self) -> None:
-        """The thread is not here; its queues and locks may be as it left them in mid-use, so they are made anew."""
+        """The thread is not here; its queues and locks may be as it left them in mid-use, so they are made again."""
         old, self._work = self._work, _Work()
         self._interrupted |= old.given != old.done
         while True:

@@ -9,7 +9,7 @@ Shapes: B rows, n samples, K codebooks, m frames.
 
 from __future__ import annotations
 
-from typing import NoReturn, Self, SupportsFloat, TypeAlias
+from typing import Any, NoReturn, Self, SupportsFloat
 
 from . import _core
 from ._arrays import ArrayInput, Float32Array, Int64Array, to_codes, to_frames, to_mask, to_pcm_batch
@@ -18,22 +18,19 @@ from .errors import AudioError, CodesError, InputTypeError
 
 __all__ = ["DecoderStream", "EncoderStream"]
 
-_Core: TypeAlias = _core.EncoderStream | _core.DecoderStream
-
-
 class Stream:
     """What both streams share; subclasses give the rows their results."""
 
     __slots__ = ("_core",)
 
-    _core: _Core
+    _core: _core.Stream
     _maker: str
 
     def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__}() has no model; use {self._maker}")
 
     @classmethod
-    def _of(cls, core: _Core) -> Self:
+    def _of(cls, core: _core.Stream) -> Self:
         stream = object.__new__(cls)
         stream._core = core
         return stream
@@ -142,13 +139,12 @@ class EncoderStream(Stream):
 
     __slots__ = ()
 
-    _core: _core.EncoderStream
     _maker = "Mimi.encoder_stream(batch_size)"
 
     @property
     def num_codebooks(self) -> int:
         """Codebooks K of the codes."""
-        return self._core.num_codebooks
+        return self._core.num_codebooks or 0
 
     @property
     def pending(self) -> list[int]:
@@ -201,7 +197,7 @@ class EncoderStream(Stream):
         """
         samples, batched = to_pcm_batch(pcm, copy=True)
         _check_rows(samples.shape[0], batched, self.batch_size, "pcm", "(n,)", "1, n", AudioError)
-        codes = self._core.push(samples, to_mask(active, "active"), to_limits(stop, timeout))
+        codes = self._core.push_pcm(samples, to_mask(active, "active"), to_limits(stop, timeout))
         return codes if batched else codes[0]
 
     def flush(self, *, active: ArrayInput | None = None, batched: bool = False) -> Int64Array:
@@ -228,7 +224,7 @@ class EncoderStream(Stream):
             >>> stream.push(np.zeros(2000, np.float32)).shape, stream.flush().shape
             ((8, 1), (8, 1))
         """
-        codes = self._core.flush(to_mask(active, "active"))
+        codes = self._core.flush(to_mask(active, "active"), "transformers")
         return codes if batched or self.batch_size > 1 else codes[0]
 
     def __repr__(self) -> str:
@@ -253,7 +249,6 @@ class DecoderStream(Stream):
 
     __slots__ = ()
 
-    _core: _core.DecoderStream
     _maker = "Mimi.decoder_stream(batch_size)"
 
     @property
@@ -305,7 +300,7 @@ class DecoderStream(Stream):
         rows, batched = to_codes(codes, copy=True)
         _check_rows(rows.shape[0], batched, self.batch_size, "codes", "(K, m)", "K, m", CodesError)
         frames = to_frames(rows, lengths, batched)
-        pcm = self._core.push(rows, frames, to_mask(active, "active"), to_limits(stop, timeout))
+        pcm = self._core.push_codes(rows, frames, to_mask(active, "active"), to_limits(stop, timeout))
         return pcm[:, None] if batched else pcm[0]
 
     def __repr__(self) -> str:

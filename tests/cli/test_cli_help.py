@@ -11,7 +11,7 @@ import pytest
 from command import mimi
 
 import mimi_codec
-from mimi_codec.cli import _parser, bench, decode, demo, encode, info, tokens
+from mimi_codec.cli import EXAMPLES, _parser, bench, decode, demo, encode, info, tokens
 
 WATCHDOG = 120
 COMMANDS = {"encode": encode, "decode": decode, "info": info, "tokens": tokens, "demo": demo, "bench": bench}
@@ -29,6 +29,13 @@ def test_examples_are_in_the_help(command):
     text = mimi(command, "--help").stdout.decode()
     assert f"examples:\n  mimi {command}" in text
     assert all(len(line) <= 100 for line in text.partition("examples:")[0].splitlines())
+
+
+def test_mimi_alone_has_examples_too():
+    text = mimi("--help").stdout.decode()
+    for line in EXAMPLES.splitlines():
+        assert line in text
+        assert line.split()[1] in COMMANDS
 
 
 @pytest.mark.parametrize("line", example_lines())

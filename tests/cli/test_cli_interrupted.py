@@ -150,7 +150,8 @@ class TestProgress:
         monkeypatch.setattr(tqdm, "tqdm", Bar)
         monkeypatch.setattr(progress, "is_terminal", lambda *, errors: errors)
         mimi("encode", clips / "a.wav", "-o", tmp_path / "out/a.safetensors", "--model", "demo")
-        assert Bar.last.options["unit"] == " s"
+        assert Bar.last.options["bar_format"] == progress.ONE_CLIP
+        assert Bar.last.n == Bar.last.total == 0.0  # seconds, to a tenth
         (clips / "bad.wav").write_text("not a sound")
         mimi("encode", clips, "-o", tmp_path / "out", "--model", "demo", code=1)
         assert (Bar.last.options["total"], Bar.last.n) == (3, 3)  # one of four was there

@@ -277,5 +277,5 @@ class TestConfigurations:
     def test_no_checkpoint(self, tmp_path):
         path = tmp_path / "mimi.pt"
         path.write_bytes(b"nothing")
-        with pytest.raises(LoadError, match="no PyTorch checkpoint"):
+        with pytest.raises(LoadError, match="not a PyTorch checkpoint"):
             get_mimi(path, RELEASED)

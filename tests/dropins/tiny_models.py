@@ -25,7 +25,7 @@ CODEBOOK_SIZE = 32
 
 LAYERS = {
     "hidden_size": 32,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
     "head_dim": 16,

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from mimi_codec.errors import MimiError
 
-WATCHDOG = 60  # seconds for a thousand cases; the slowest target takes two
+WATCHDOG = 300  # seconds for a thousand cases; the slowest target takes a few, on a busy machine many more
 
 
 class Target(Protocol):

@@ -25,6 +25,12 @@ __all__ = ["main"]
 
 FAILED, WRONG_USAGE = 1, 2
 
+EXAMPLES = """\
+  mimi demo                                     without a network: what it does, in files to listen to
+  mimi encode talk.wav -o talk.safetensors
+  mimi decode talk.safetensors -o decoded.wav
+  mimi encode --help                            all options of a command, with examples"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -68,7 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mimi", description="Kyutai's Mimi neural audio codec.")
+    parser = argparse.ArgumentParser(
+        prog="mimi",
+        description="Kyutai's Mimi neural audio codec: speech to codes and back.",
+        epilog=f"examples:\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"mimi-codec {__version__}")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for verb in (encode, decode, info, tokens, demo, bench):

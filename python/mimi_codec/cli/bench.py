@@ -46,18 +46,20 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "bench",
         "time the codec on this machine",
-        "Time encoding and decoding of a clip and of a stream. Without --model, on a model of full size with random "
-        "weights, which is written to a temporary directory once.",
+        "Time how long encoding and decoding take, for a clip and for a stream. Without --model, a model of full size "
+        "with random weights is used, which is written to a temporary directory once.",
         EXAMPLES,
     )
-    parser.add_argument("-k", "--codebooks", type=positive, default=8, metavar="K", help="(default: 8)")
+    parser.add_argument("-k", "--codebooks", type=positive, default=8, metavar="K", help="codebooks (default: 8)")
     parser.add_argument("--seconds", type=positive, default=10, metavar="S", help="length of the clip (default: 10)")
-    parser.add_argument("--frames", type=positive, default=125, metavar="N", help="frames streamed (default: 125)")
-    parser.add_argument("--repeats", type=positive, default=3, metavar="N", help="runs of the clip; the best counts")
+    parser.add_argument("--frames", type=positive, default=125, metavar="N", help="frames of the stream (default: 125)")
+    parser.add_argument(
+        "--repeats", type=positive, default=3, metavar="N", help="runs of the clip; the best one counts"
+    )
     parser.add_argument(
         "--sessions",
         action="store_true",
-        help="find out how many sessions, encoding and decoding in one stream, keep up with time (a minute or two)",
+        help="find how many sessions of one stream run in real time, each encoding and decoding (a minute or two)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_model_options(parser, default=None, default_text="synthetic, of the size of kyutai/mimi")
@@ -210,7 +212,7 @@ def _table(facts: dict[str, Any], frame_ms: float, seconds: float) -> str:
     ]
     for name in ("encode", "decode"):
         times = facts[f"{name}_frame_ms"]
-        text = f"{times['median']:.1f} ms a frame of {frame_ms:g} ms (99th percentile {times['percentile_99']:.1f})"
+        text = f"{times['median']:.1f} ms per frame of {frame_ms:g} ms (99th percentile {times['percentile_99']:.1f})"
         rows.append((f"stream {name}", text))
     rows.append(("sessions per core", f"{facts['sessions_per_core']:.1f}, each encoding and decoding"))
     if "sessions_ms" in facts:

@@ -37,9 +37,9 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "decode",
         "token files to sound files",
-        "Turn codes into sound, as long as the clip was before its padding. Directories are searched and mirrored. "
-        "Files that are there already are kept. Each file is decoded by the model that it names, or by --model. "
-        "Formats other than WAV need the extra [audio].",
+        "Turn codes into sound, as long as the clip was before its padding. Directories are searched, and their "
+        "folders are made again in the output. Files that are there already are kept. Each file is decoded by the "
+        "model that it names, or by --model. Formats other than WAV need the extra [audio].",
         EXAMPLES,
     )
     add_input_options(parser, f"token files ({', '.join(READ_SUFFIXES)})")
@@ -47,7 +47,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--format",
         choices=[suffix[1:] for suffix in sounds.WRITTEN_SUFFIXES],
-        help=f"of files in a directory and of {PIPE} (default: wav)",
+        help=f"format of files in a directory and of {PIPE} (default: wav)",
     )
     parser.add_argument("--float", action="store_true", help="write WAV with float32 samples instead of 16 bits")
     parser.add_argument(

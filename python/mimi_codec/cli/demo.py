@@ -35,9 +35,16 @@ def add_parser(verbs: Verbs) -> None:
         EXAMPLES,
     )
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("mimi-demo"), metavar="DIR", help="(default: mimi-demo)"
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("mimi-demo"),
+        metavar="DIR",
+        help="where to write (default: mimi-demo)",
     )
-    parser.add_argument("-k", "--codebooks", type=positive, default=DEFAULT_CODEBOOKS, metavar="K", help="(default: 8)")
+    parser.add_argument(
+        "-k", "--codebooks", type=positive, default=DEFAULT_CODEBOOKS, metavar="K", help="codebooks (default: 8)"
+    )
     add_computing_options(parser)
     parser.set_defaults(run=run)
 

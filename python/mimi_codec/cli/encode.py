@@ -51,8 +51,9 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "encode",
         "sound files to token files",
-        "Turn sound into codes. Directories are searched and mirrored. Files that are there already are kept. What "
-        "must be resampled, and what is not PCM WAV, needs the extra [audio]; m4a, webm and video need the extra [av].",
+        "Turn sound into codes. Directories are searched, and their folders are made again in the output. Files that "
+        "are there already are kept. To resample, and to read other files than WAV, install the extra [audio]; for "
+        "m4a, webm and video, the extra [av].",
         EXAMPLES,
     )
     add_input_options(parser, "sound files")
@@ -61,7 +62,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--format",
         choices=list(SUFFIXES.values()),
-        help=f"of files in a directory and of {PIPE} (default: safetensors)",
+        help=f"format of files in a directory and of {PIPE} (default: safetensors)",
     )
     parser.add_argument(
         "--channels",
@@ -73,7 +74,9 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument("--strict", action="store_true", help="files that are damaged or cut short fail as a whole")
     parser.add_argument(
-        "--raw", choices=list(sounds.RAW_FORMATS), help=f"{PIPE} is mono samples at the model's rate, not a file"
+        "--raw",
+        choices=list(sounds.RAW_FORMATS),
+        help=f"the input {PIPE} is bare mono samples at the model's rate, not a file",
     )
     parser.add_argument(
         "--padding",

@@ -68,7 +68,9 @@ def add_model_options(parser: argparse.ArgumentParser, *, default: str | None, d
 
 def add_computing_options(group: Any) -> None:
     """How a model runs."""
-    group.add_argument("--threads", type=positive, metavar="N", help="threads (default: MIMI_NUM_THREADS, or 1)")
+    group.add_argument(
+        "--threads", type=positive, metavar="N", help="threads of one call (default: MIMI_NUM_THREADS, or 1)"
+    )
     group.add_argument(
         "--dtype", choices=DTYPES, default=DTYPES[0], help="how weights are stored (default: %(default)s)"
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from .console import about, is_terminal, say
 
+ONE_CLIP = "{l_bar}{bar}| {n_fmt} of {total_fmt} s{postfix}"
 LOG_SECONDS = 10.0  # between two lines where there is no terminal
 
 
@@ -42,7 +43,8 @@ class Progress:
                 self._log(name)
             else:
                 if self._files == 1:
-                    self._bar.update(round(seconds, 1))
+                    self._bar.update(seconds)
+                    self._bar.n = round(self._seconds, 1)  # sums of rounded steps would not end at the total
                 self._bar.set_postfix_str(self._words(name))
         if self.stop.is_set():
             raise Cancelled
@@ -119,5 +121,5 @@ def _bar(files: int) -> Any:
     except ImportError:
         return None
     # The delay keeps short work silent. Names may be longer than the terminal is wide.
-    options: dict[str, Any] = {"total": files, "unit": " files"} if files > 1 else {"unit": " s"}
+    options: dict[str, Any] = {"total": files, "unit": " files"} if files > 1 else {"bar_format": ONE_CLIP}
     return tqdm(delay=0.5, dynamic_ncols=True, **options)

@@ -50,7 +50,7 @@ def read(source: Path | None, sample_rate: int, *, raw: str | None, channels: Ch
         return read_sound(file, sample_rate, channels=channels, strict=strict)
     data, dtype = binary_input().read(), np.dtype(RAW_FORMATS[raw])
     if len(data) % dtype.itemsize:
-        raise AudioError(f"{raw} takes {dtype.itemsize} bytes a sample, got {len(data)} bytes")
+        raise AudioError(f"{raw} takes {dtype.itemsize} bytes per sample, got {len(data)} bytes")
     samples = to_pcm(np.frombuffer(data, dtype))
     shaped = samples[np.newaxis] if channels == "separate" else samples
     return Sound(shaped, sample_rate, sample_rate, 1, raw, (), ())

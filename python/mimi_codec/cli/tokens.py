@@ -47,18 +47,20 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "tokens",
         "show and convert token files",
-        f"Show what token files ({', '.join(READ_SUFFIXES)}) hold, or with -o convert them. The kind is told by "
-        "content, and made by the suffix of the output or --format. Directories are searched and mirrored. "
-        "Files that are there already are kept.",
+        f"Show what token files ({', '.join(READ_SUFFIXES)}) hold, or with -o convert them. The content of a file says "
+        "of which kind it is; the suffix of the output, or --format, says which kind to make. Directories are "
+        "searched, and their folders are made again in the output. Files that are there already are kept.",
         EXAMPLES,
     )
     add_input_options(parser, "token files")
-    parser.add_argument("-o", "--output", metavar="OUT", help=f"token file, directory, or {PIPE}; without it, show")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help=f"token file, directory, or {PIPE}; without it the files are shown"
+    )
     parser.add_argument("--format", choices=list(SUFFIXES.values()), help="kind of file to make (default: by suffix)")
     parser.add_argument("-k", "--codebooks", type=positive, metavar="K", help="only the first K codebooks")
     parser.add_argument("--frames", type=_frame_range, metavar="A:B", help="only frames A to B; either may be left out")
     add_file_options(parser, jobs=False)
-    add_model_options(parser, default=None, default_text=f"{KYUTAI.model}; read for files of bare codes alone")
+    add_model_options(parser, default=None, default_text=f"{KYUTAI.model}; used only for files of bare codes")
     parser.set_defaults(run=run)
 
 

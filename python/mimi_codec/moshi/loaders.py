@@ -82,19 +82,29 @@ def get_mimi(
     """Load Mimi as moshi does.
 
     Args:
-        filename: Kyutai's file (`tokenizer-*.safetensors`), a PyTorch checkpoint of the same tensors, or anything
+        filename: Kyutai's file (`tokenizer-*.safetensors`), a PyTorch checkpoint of the same tensors, or anything that
             `mimi_codec.Mimi.from_pretrained` takes.
         mimi_config: moshi's configuration of the codec; None is the released one, or that beside the file.
         device: where results are wanted; the codec itself runs on the CPU.
         num_codebooks: how many codebooks `encode` gives.
 
+    Returns:
+        The model.
+
     Raises:
+        LoadError: there is no such file, or it is corrupt.
+        WeightsError: the file does not hold the tensors of this configuration.
+        ConfigError: the configuration is not supported, or there are fewer codebooks.
         InputTypeError: `filename` is not a path, or `mimi_config` is not a mapping.
-        LoadError, WeightsError: no such file, or not the tensors of this configuration.
-        ConfigError: a configuration that is not supported, or more codebooks than there are.
+
+    Example:
+        >>> from mimi_codec.demo_files import demo_directory
+        >>> from mimi_codec.moshi import get_mimi
+        >>> get_mimi(demo_directory(), num_codebooks=8).frame_rate
+        12.5
     """
     if filename is None:
-        raise ConfigError("get_mimi needs the file of the weights, got None; a codec without weights has no use here")
+        raise ConfigError("get_mimi needs the file of the weights, got None; a codec without weights cannot be used")
     if mimi_config is not None and not isinstance(mimi_config, Mapping):
         raise InputTypeError(
             f"mimi_config must be a mapping such as moshi's configuration of the codec, got {mimi_config!r}; "
@@ -163,4 +173,4 @@ def _unpickle(source: Path) -> dict[str, torch.Tensor]:
         tensors = torch.load(source, "cpu", weights_only=True)["model"]
         return {name: tensor.contiguous() for name, tensor in tensors.items()}
     except Exception as error:  # a pickle can fail in any way
-        raise LoadError(f"{source} is no PyTorch checkpoint with tensors under 'model': {error}") from error
+        raise LoadError(f"{source} is not a PyTorch checkpoint with tensors under 'model': {error}") from error

@@ -1,4 +1,4 @@
-"""`MimiModel` with the surface of moshi's class of that name.
+"""`MimiModel` with the methods of moshi's class of that name.
 
 Shapes: B batch, L samples, K active codebooks, T frames, D latent width.
 """
@@ -24,7 +24,15 @@ NO_TOKEN = -1
 
 @dataclass
 class QuantizedResult:
-    """What calling the model gives: the audio after a pass through the codec, and its codes."""
+    """What calling the model gives: the audio after a pass through the codec, and its codes.
+
+    Example:
+        >>> import torch
+        >>> from mimi_codec import Mimi
+        >>> from mimi_codec.moshi import MimiModel
+        >>> MimiModel(Mimi.demo())(torch.zeros(1, 1, 3840)).x.shape
+        torch.Size([1, 1, 3840])
+    """
 
     x: torch.Tensor
     """Audio (B, 1, L)."""
@@ -33,7 +41,9 @@ class QuantizedResult:
     bandwidth: torch.Tensor
     """kbit/s, a scalar."""
     penalty: torch.Tensor | None = None
+    """Always None: it is for training."""
     metrics: dict[str, Any] = field(default_factory=dict)
+    """Always empty: they are for training."""
 
 
 @dataclass
@@ -49,12 +59,25 @@ class StreamingState:
 class MimiModel(CodecModule):
     """Mimi as moshi's `MimiModel`: the same methods on torch tensors, computed by this package.
 
-    Tensors may be on any device; they are copied to the CPU, and results come back on the device of the input. Outside
-    of `streaming` a clip that is no whole number of frames is padded with zeros, as moshi pads it.
+    Tensors may be on any device. They are copied to the CPU, and results come back on the device of the input. Outside
+    of `streaming`, a clip that is not a whole number of frames is padded with zeros, as moshi pads it.
 
     Args:
         codec: the loaded model.
         num_codebooks: how many codebooks `encode` gives.
+
+    Raises:
+        ConfigError: `num_codebooks` is outside its range.
+
+    Example:
+        >>> import torch
+        >>> from mimi_codec import Mimi
+        >>> from mimi_codec.moshi import MimiModel
+        >>> mimi = MimiModel(Mimi.demo(), num_codebooks=8)
+        >>> with mimi.streaming(batch_size=1):
+        ...     codes = mimi.encode(torch.zeros(1, 1, mimi.frame_size))
+        >>> codes.shape
+        torch.Size([1, 8, 1])
     """
 
     def __init__(self, codec: Mimi, num_codebooks: int = 8) -> None:
@@ -99,12 +122,12 @@ class MimiModel(CodecModule):
 
     @property
     def cardinality(self) -> int:
-        """Entries of each codebook; codes are below it."""
+        """Entries of each codebook; codes are below this number."""
         return self.codec.codebook_size
 
     @property
     def total_codebooks(self) -> int:
-        """Codebooks there are."""
+        """Codebooks that the model has."""
         return self.codec.num_codebooks
 
     @property
@@ -115,8 +138,12 @@ class MimiModel(CodecModule):
     def set_num_codebooks(self, n: int) -> None:
         """Choose how many codebooks `encode` gives.
 
-        Raises `ConfigError` for a number there is not, and `StreamError` for more than a stream has begun with: set it
-        before streaming, or reset the streaming first.
+        Args:
+            n: the number.
+
+        Raises:
+            ConfigError: the model does not have so many, or the number is too small.
+            StreamError: a stream has begun with fewer. Set it before streaming, or reset the streaming first.
         """
         count = self._checked(n)
         state = self._streaming_state
@@ -130,12 +157,21 @@ class MimiModel(CodecModule):
 
     @outside_graphs
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Audio (B, 1, L) to codes (B, K, T), int64.
+        """Audio to codes.
 
         While streaming, L must be a positive multiple of `frame_size`, and rows outside the execution mask give -1,
         moshi's "no token".
 
-        Raises `AudioError` for a wrong shape, NaN or infinite samples, `StreamError` for a wrong length or batch.
+        Args:
+            x: samples (B, 1, L), of any float type.
+
+        Returns:
+            Codes (B, K, T), int64.
+
+        Raises:
+            AudioError: the shape is wrong, or a sample is NaN or infinite.
+            StreamError: while streaming, the length or the batch is wrong.
+            InputTypeError: the input is not a tensor of a float type.
         """
         pcm = audio_in(x, "x")
         state = self._streaming_state
@@ -155,11 +191,20 @@ class MimiModel(CodecModule):
 
     @outside_graphs
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """Codes (B, K, T) to audio (B, 1, T * frame_size), K from 1 to `total_codebooks`.
+        """Codes to audio.
 
-        While streaming, the codes of rows outside the execution mask are not read and their audio is 0.
+        While streaming, the codes of rows outside the execution mask are not read, and their audio is 0.
 
-        Raises `CodesError` for a wrong shape or a code outside the codebooks, `StreamError` for a wrong batch.
+        Args:
+            codes: (B, K, T), of any integer type; K from 1 to `total_codebooks`.
+
+        Returns:
+            Samples (B, 1, T * frame_size).
+
+        Raises:
+            CodesError: the shape is wrong, or a code is outside the codebooks.
+            StreamError: while streaming, the batch is wrong.
+            InputTypeError: the input is not a tensor of an integer type.
         """
         host = codes_in(codes, "codes")
         state = self._streaming_state
@@ -175,9 +220,19 @@ class MimiModel(CodecModule):
 
     @outside_graphs
     def encode_to_latent(self, x: torch.Tensor, quantize: bool = True) -> torch.Tensor:
-        """Audio (B, 1, L) to latents (B, D, T), after the quantizer or, with `quantize=False`, before it.
+        """Audio to latents.
 
-        Raises what `encode` does, and `StreamError` for `quantize=False` while streaming.
+        Args:
+            x: samples (B, 1, L), of any float type.
+            quantize: whether the latents are those after the quantizer, or before it.
+
+        Returns:
+            Latents (B, D, T).
+
+        Raises:
+            AudioError: the shape is wrong, or a sample is NaN or infinite.
+            StreamError: `quantize=False` while streaming, or as in `encode`.
+            InputTypeError: the input is not a tensor of a float type.
         """
         if quantize:
             return self.decode_latent(self.encode(x))
@@ -188,9 +243,19 @@ class MimiModel(CodecModule):
 
     @outside_graphs
     def decode_latent(self, codes: torch.Tensor) -> torch.Tensor:
-        """Codes (B, K, T) to the latents (B, D, T) they stand for.
+        """Codes to the latents that they stand for.
 
-        While streaming, what `encode` gave for rows outside the execution mask stands for 0. Raises `CodesError`.
+        While streaming, what `encode` gave for rows outside the execution mask stands for 0.
+
+        Args:
+            codes: (B, K, T), of any integer type.
+
+        Returns:
+            Latents (B, D, T).
+
+        Raises:
+            CodesError: the shape is wrong, or a code is outside the codebooks.
+            InputTypeError: the input is not a tensor of an integer type.
         """
         host = codes_in(codes, "codes")
         state = self._streaming_state
@@ -203,7 +268,19 @@ class MimiModel(CodecModule):
 
     @outside_graphs
     def forward(self, x: torch.Tensor) -> QuantizedResult:
-        """Encode and decode (B, 1, L). Raises what `encode` and `decode` do."""
+        """Encode and decode.
+
+        Args:
+            x: samples (B, 1, L), of any float type.
+
+        Returns:
+            The audio (B, 1, L) and the codes (B, K, T).
+
+        Raises:
+            AudioError: the shape is wrong, or a sample is NaN or infinite.
+            StreamError: while streaming, the length or the batch is wrong.
+            InputTypeError: the input is not a tensor of a float type.
+        """
         codes = self.encode(x)
         kilobits = self.codec.bits_per_second(self._num_codebooks) / 1000
         return QuantizedResult(self.decode(codes)[..., : x.shape[-1]], codes, torch.tensor(kilobits).to(x))
@@ -216,9 +293,17 @@ class MimiModel(CodecModule):
         return self._streaming_state is not None
 
     def streaming(self, batch_size: int) -> ExitStack:
-        """Stream `batch_size` clips in step, until the returned context is left.
+        """Stream clips side by side, until the returned context is left.
 
-        Raises `StreamError` if it is streaming already.
+        Args:
+            batch_size: B, the number of clips.
+
+        Returns:
+            A context manager that ends the streaming.
+
+        Raises:
+            StreamError: it is streaming already.
+            ConfigError: `batch_size` is below 1.
         """
         if self._streaming_state is not None:
             raise StreamError("it is streaming already; leave that context first")
@@ -229,12 +314,28 @@ class MimiModel(CodecModule):
         return stack
 
     def streaming_forever(self, batch_size: int) -> None:
-        """Stream `batch_size` clips in step from now on."""
+        """Stream clips side by side from now on.
+
+        Args:
+            batch_size: B, the number of clips.
+
+        Raises:
+            StreamError: it is streaming already.
+            ConfigError: `batch_size` is below 1.
+        """
         self.streaming(batch_size)
 
     @outside_graphs
     def reset_streaming(self, reset_mask: torch.Tensor | None = None) -> None:
-        """Begin new clips in the rows of `reset_mask` (bool (B,); all without one) and execute them again."""
+        """Begin new clips, and execute their rows again.
+
+        Args:
+            reset_mask: a bool tensor (B,): the rows to reset. None means all.
+
+        Raises:
+            StreamError: it is not streaming, or the mask has a wrong shape.
+            InputTypeError: the mask is not a bool tensor.
+        """
         state = self._streaming()
         if reset_mask is None:
             self._streaming_state = StreamingState(state.batch_size, np.ones(state.batch_size, np.bool_))
@@ -247,16 +348,35 @@ class MimiModel(CodecModule):
 
     @outside_graphs
     def set_exec_mask(self, exec_mask: torch.Tensor) -> None:
-        """Choose the rows (bool (B,)) that later calls execute. The others stay as they are."""
+        """Choose the rows that later calls execute. The other rows stay as they are.
+
+        Args:
+            exec_mask: a bool tensor (B,).
+
+        Raises:
+            StreamError: it is not streaming, or the mask has a wrong shape.
+            InputTypeError: the mask is not a bool tensor.
+        """
         state = self._streaming()
         state.exec_mask = self._mask(state, exec_mask, "exec_mask")
 
     def get_streaming_state(self) -> dict[str, Any]:
-        """The state of all rows, to be taken up again by `set_streaming_state`."""
+        """The state of all rows.
+
+        Returns:
+            What `set_streaming_state` takes.
+        """
         return {"": self._streaming_state}
 
     def set_streaming_state(self, state: dict[str, Any]) -> None:
-        """Go on with what `get_streaming_state` gave."""
+        """Go on from a state.
+
+        Args:
+            state: what `get_streaming_state` gave.
+
+        Raises:
+            StreamError: it is something else.
+        """
         if set(state) != {""} or not isinstance(state[""], StreamingState | None):
             raise StreamError(f"expected what get_streaming_state gave, got entries {sorted(state)}")
         self._streaming_state = state[""]

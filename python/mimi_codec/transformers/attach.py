@@ -23,20 +23,34 @@ def attach(
     threads: int | None = None,
     invalid_codes: InvalidCodes | None = None,
 ) -> MimiModel:
-    """Replace the Mimi inside `model` (Moshi, CSM, KyutaiSpeechToText) and return what took its place.
+    """Replace the Mimi inside a loaded model (Moshi, CSM, KyutaiSpeechToText).
 
     Args:
         model: a loaded model; it is changed.
         codec: where the weights come from: None for those in `model` itself, the name or path of a checkpoint (of the
-            codec, or of a model that holds it), or a loaded `Mimi`, which many models can share.
-        threads: threads one call may use; None takes `MIMI_NUM_THREADS`, or 1. Not for a loaded `Mimi`.
-        invalid_codes: see `MimiModel`. CSM's head can produce ids outside the codebooks, so there the default is
-            "end"; elsewhere it is "raise".
+            codec or of a model that holds it), or a loaded `Mimi`, which many models can share.
+        threads: threads that one call may use; None takes `MIMI_NUM_THREADS`, or 1. Not for a loaded `Mimi`.
+        invalid_codes: as for `MimiModel`. CSM's head can produce ids outside the codebooks, so the default is "end"
+            there and "raise" elsewhere.
+
+    Returns:
+        What took the place of the codec.
 
     Raises:
-        InputTypeError: `model` holds no Mimi.
-        ConfigError: `codec` is another Mimi than the one `model` was made for.
-        LoadError, WeightsError: the weights cannot be loaded.
+        InputTypeError: `model` does not hold a Mimi.
+        ConfigError: `codec` is not of the size for which `model` was made.
+        LoadError: the weights cannot be loaded.
+        WeightsError: a tensor is missing, has a wrong shape, or is one too many.
+
+    Example:
+        >>> from transformers import MimiConfig, MimiModel
+        >>> from torch import nn
+        >>> from mimi_codec.transformers import attach
+        >>> model = nn.Module()  # stands for a CSM
+        >>> model.config = MimiConfig(num_filters=4, hidden_size=64, num_hidden_layers=1, upsample_groups=64)
+        >>> model.codec_model = MimiModel(model.config)
+        >>> type(attach(model)).__module__
+        'mimi_codec.transformers.model'
     """
     attribute = next((name for name in ATTRIBUTES if hasattr(model, name)), None)
     if attribute is None:
@@ -47,7 +61,8 @@ def attach(
     original = getattr(model, attribute)
     config = original.config
     if not isinstance(config, MimiConfig):
-        raise InputTypeError(f"the {attribute} of this {type(model).__name__} is no Mimi but {type(original).__name__}")
+        found = type(original).__name__
+        raise InputTypeError(f"the {attribute} of this {type(model).__name__} is not a Mimi but a {found}")
     if invalid_codes is None:
         invalid_codes = "end" if getattr(model.config, "model_type", "") == "csm" else "raise"
     if codec is None:
@@ -67,10 +82,10 @@ def attach(
 def _check_same(codec: Mimi, config: MimiConfig) -> None:
     for name, expected, got in (
         ("codebooks", config.num_quantizers, codec.num_codebooks),
-        ("entries a codebook", config.codebook_size, codec.codebook_size),
+        ("entries per codebook", config.codebook_size, codec.codebook_size),
         # config.frame_size takes every latent stride for 2
-        ("samples a frame", math.prod(config.upsampling_ratios) * config.latent_stride, codec.frame_size),
-        ("samples a second", config.sampling_rate, codec.sample_rate),
+        ("samples per frame", math.prod(config.upsampling_ratios) * config.latent_stride, codec.frame_size),
+        ("samples per second", config.sampling_rate, codec.sample_rate),
     ):
         if expected != got:
-            raise ConfigError(f"the model was made for a codec of {expected} {name}, got one of {got}")
+            raise ConfigError(f"the model was made for a codec of {expected} {name}, got a codec of {got}")

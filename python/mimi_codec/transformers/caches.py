@@ -19,14 +19,33 @@ Stream = TypeVar("Stream", EncoderStream, DecoderStream)
 
 
 class StreamCache(DynamicCache):
-    """Returned where Transformers returns a key/value cache: refers to the stream and holds no tensors."""
+    """What is returned where Transformers returns a key/value cache. It refers to a stream and holds no tensors.
+
+    Args:
+        positions_per_frame: positions of the codec's transformer for each frame.
+
+    Example:
+        >>> import torch
+        >>> from mimi_codec import Mimi
+        >>> from mimi_codec.transformers import MimiModel
+        >>> out = MimiModel(Mimi.demo()).decode(torch.zeros(1, 8, 3, dtype=torch.long), use_cache=True)
+        >>> out.decoder_cache.get_seq_length()
+        6
+    """
 
     def __init__(self, positions_per_frame: int) -> None:
         super().__init__()
         self.positions_per_frame = positions_per_frame
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Positions of the codec's transformer seen so far, of the row that is furthest."""
+        """How far the stream has come.
+
+        Args:
+            layer_idx: accepted; all layers are equally far.
+
+        Returns:
+            Positions of the codec's transformer seen so far, of the row that has seen most.
+        """
         stream = getattr(self, ATTRIBUTE, None)
         return 0 if stream is None else max(stream.frames) * self.positions_per_frame
 
@@ -37,7 +56,7 @@ class StreamCache(DynamicCache):
             stream.reset()
 
     def _refuse(self, *arguments: Any, **options: Any) -> NoReturn:
-        raise StreamError("a codec stream cannot be cropped, and its rows neither repeated nor reordered")
+        raise StreamError("a codec stream cannot be cropped, and its rows cannot be repeated or reordered")
 
     # Beam search would call these; without tensors to work on they would silently do nothing.
     crop = reorder_cache = batch_repeat_interleave = batch_select_indices = _refuse
@@ -68,9 +87,9 @@ def take_cache(given: Any, options: MutableMapping[str, Any], names: tuple[str, 
 
 
 def take_stream(kind: type[Stream], batch_size: int, create: Callable[[], Stream], *caches: Any) -> Stream:
-    """The stream that `caches` refer to, or a new one that all of them then refer to. None is no cache.
+    """The stream to which the caches refer, or a new one to which all of them then refer.
 
-    Raises `StreamError` where they refer to two, or hold the state of another codec, or are for other rows.
+    Raises `StreamError` if they refer to two streams, hold the state of another codec, or are for other rows.
     """
     given = [cache for cache in caches if cache is not None]
     streams = [getattr(cache, ATTRIBUTE) for cache in given if hasattr(cache, ATTRIBUTE)]

@@ -1,4 +1,4 @@
-"""`MimiModel` with the surface of Transformers' class of that name.
+"""`MimiModel` with the methods of Transformers' class of that name.
 
 Shapes: B batch, L samples, K codebooks, T frames.
 """
@@ -100,7 +100,7 @@ class MimiModel(CodecModule):
             ConfigError: The configuration or an option is not supported.
 
         Example:
-            >>> from mimi_codec.hub import demo_directory
+            >>> from mimi_codec.demo_files import demo_directory
             >>> from mimi_codec.transformers import MimiModel
             >>> MimiModel.from_pretrained(demo_directory(), threads=1).config.sampling_rate
             24000
@@ -128,7 +128,7 @@ class MimiModel(CodecModule):
             The model.
 
         Raises:
-            WeightsError: A tensor is missing, has another shape than the configuration says, or is surplus.
+            WeightsError: A tensor is missing, has another shape than the configuration says, or is one too many.
             ConfigError: The configuration is not supported.
 
         Example:
@@ -360,7 +360,7 @@ class MimiModel(CodecModule):
         """Make the mask of frames of a mask of samples.
 
         Args:
-            padding_mask: Which samples are there, (B, L).
+            padding_mask: Which samples are there, (B, L), bools or integers.
             padding_side: Where the padding is, "right" or "left".
 
         Returns:
@@ -373,7 +373,7 @@ class MimiModel(CodecModule):
             >>> import torch
             >>> from mimi_codec import Mimi
             >>> from mimi_codec.transformers import MimiModel
-            >>> MimiModel(Mimi.demo()).get_audio_codes_mask(torch.ones(1, 2000))
+            >>> MimiModel(Mimi.demo()).get_audio_codes_mask(torch.ones(1, 2000, dtype=torch.long))
             tensor([[True, True]])
         """
         choice("padding_side", padding_side, ("right", "left"))
@@ -404,7 +404,11 @@ class MimiModel(CodecModule):
             missing_keys.append(prefix + "quantizer")
 
     def extra_repr(self) -> str:
-        """The codec inside."""
+        """The codec inside, for `print`.
+
+        Returns:
+            One line of text.
+        """
         return repr(self.codec)
 
     def _encode_stream(self, pcm: torch.Tensor, count: int, *caches: Any) -> Int64Array:

@@ -91,6 +91,15 @@ pub enum Error {
     /// A device that is not there or not supported.
     #[error("{0}")]
     Device(String),
+    /// There is no memory for what was asked.
+    #[error("not enough memory: {bytes} more bytes are needed")]
+    Memory {
+        /// Bytes that could not be had.
+        bytes: usize,
+    },
+    /// A value became infinite or NaN on the way through the model.
+    #[error("{0}")]
+    Numeric(String),
     /// The caller asked to stop; nothing was changed.
     #[error("interrupted")]
     Interrupted,

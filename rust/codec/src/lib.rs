@@ -15,7 +15,9 @@
 
 mod codecs;
 mod error;
+mod finite;
 mod layers;
+mod memory;
 mod model;
 mod ops;
 mod options;

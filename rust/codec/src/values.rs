@@ -99,6 +99,17 @@ pub(crate) fn check_pcm(pcm: &[f32]) -> Result<()> {
     }
 }
 
+/// What to blame for values that overflow in the model: input that is far too large, or else the weights.
+pub(crate) fn blame(error: Error, input: &[f32], what: &str, kind: fn(String) -> Error) -> Error {
+    /// Beyond any samples and latents that mean something.
+    const LARGE: f32 = 1e6;
+    let greatest = input.iter().fold(0.0, |greatest: f32, value| greatest.max(value.abs()));
+    if matches!(error, Error::Numeric(_)) && greatest > LARGE {
+        return kind(format!("expected {what} of usual size, got one of size {greatest:e}, with which sums overflow"));
+    }
+    error
+}
+
 /// Latents must be numbers, `dim` to a frame.
 pub(crate) fn check_latents(latents: &Latents, dim: usize) -> Result<()> {
     if latents.dim != dim || !latents.data.len().is_multiple_of(dim) {

@@ -34,23 +34,37 @@ const TILE: usize = 64;
 
 impl Attention {
     /// Positions the ring holds: at least the window before the first query of a block, and the block.
+    ///
+    /// # Panics
+    /// If they cannot be counted, as all lengths of this shape.
     fn capacity(&self) -> usize {
-        (self.window - 1 + BLOCK).next_multiple_of(TILE)
+        assert!(self.window > 0, "attention: a window of no positions");
+        (self.window - 1).checked_add(BLOCK).and_then(|least| least.checked_next_multiple_of(TILE)).expect(TOO_LARGE)
     }
 
     /// Floats of cache of a key and value head: its keys, then its values, of which the last is read by whole vectors.
     fn head_cache_len(&self) -> usize {
-        2 * self.capacity() * self.head_dim + MAX_LANES
+        product([2, self.capacity(), self.head_dim]).checked_add(MAX_LANES).expect(TOO_LARGE)
     }
 
     fn step_width(&self) -> usize {
-        (self.heads + 2 * self.kv_heads) * self.head_dim
+        let heads = product([2, self.kv_heads]).checked_add(self.heads).expect(TOO_LARGE);
+        product([heads, self.head_dim])
     }
 }
 
+const TOO_LARGE: &str = "attention: a shape of more floats than there can be";
+
+fn product<const N: usize>(factors: [usize; N]) -> usize {
+    factors.into_iter().try_fold(1, usize::checked_mul).expect(TOO_LARGE)
+}
+
 /// Floats of cache that one session needs.
+///
+/// # Panics
+/// If that is more than there can be, or the window is empty.
 pub fn cache_len(shape: &Attention) -> usize {
-    shape.kv_heads * shape.head_cache_len()
+    product([shape.kv_heads, shape.head_cache_len()])
 }
 
 /// Some floats of a cache: `len` of them at each of `count` places that lie `stride` apart.
@@ -114,14 +128,16 @@ pub struct Steps<'a> {
 /// # Panics
 /// If the lengths do not agree.
 pub fn attend(level: Level, shape: &Attention, new: Steps<'_>, cache: &mut [f32], out: &mut [f32], threads: &Threads) {
+    assert!(shape.head_dim > 0 && shape.head_dim.is_multiple_of(2), "attention: heads of {} floats", shape.head_dim);
+    assert!(shape.kv_heads > 0 && shape.heads.is_multiple_of(shape.kv_heads), "attention: {shape:?}");
     let steps = new.rotary.len() / shape.head_dim;
-    assert!(shape.window > 0 && shape.head_dim.is_multiple_of(2) && shape.heads.is_multiple_of(shape.kv_heads));
     assert_eq!(new.rotary.len(), steps * shape.head_dim, "attention: angles");
-    assert_eq!(new.qkv.len(), steps * shape.step_width(), "attention: steps");
-    assert_eq!(out.len(), steps * shape.heads * shape.head_dim, "attention: output");
+    assert_eq!(new.qkv.len(), product([steps, shape.step_width()]), "attention: steps");
+    assert_eq!(out.len(), product([steps, shape.heads, shape.head_dim]), "attention: output");
+    assert!(new.position.checked_add(steps as u64).is_some(), "attention: position {}", new.position);
     assert_eq!(cache.len(), cache_len(shape), "attention: cache");
     let seen = shape.window.min(usize::try_from(new.position).unwrap_or(usize::MAX).saturating_add(steps));
-    let parts = threads.parts(2 * steps * seen * shape.heads * shape.head_dim);
+    let parts = threads.parts(out.len().saturating_mul(seen).saturating_mul(2));
     let out = &Shared::new(out);
     threads.run_rows(parts, cache, shape.head_cache_len(), |first, caches| {
         for (i, cache) in caches.chunks_exact_mut(shape.head_cache_len()).enumerate() {

@@ -1,7 +1,8 @@
 //! The nearest entry of a codebook, and the residual that is left of it.
 
+use crate::epilogue::Epilogue;
 use crate::packed::{PackedMatrix, Precision};
-use crate::product::{Epilogue, product};
+use crate::product::product;
 use crate::rows::Rows;
 use crate::simd::{Kernel, Level, Simd};
 use crate::strided::Strided;
@@ -13,7 +14,17 @@ use crate::threads::Threads;
 /// entries can be read back.
 pub struct Codebook {
     matrix: PackedMatrix,
+    /// Whether no entry is too long for distances in float32.
+    measurable: bool,
 }
+
+/// What [`Codebook::search`] says of a vector or an entry that is so long, or not a number, that distances are not either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unmeasurable;
+
+/// The greatest `|x|^2` and `|e|^2` with which `|x|^2 + |e|^2 - 2 x e` stays finite however far its sum has come: no more
+/// than four times as much.
+const LONGEST: f32 = f32::MAX / 8.0;
 
 /// Rows that are searched together: their distances stay in the second-level cache.
 const ROWS: usize = 16;
@@ -28,7 +39,8 @@ impl Codebook {
         let norms: Vec<f32> = entries.chunks_exact(dim).map(|e| e.iter().map(|v| v * v).sum()).collect();
         let doubled: Vec<f32> = entries.iter().map(|value| -2.0 * value).collect();
         let matrix = Strided::transposed(&doubled, dim);
-        Self { matrix: PackedMatrix::new(level, Precision::Float32, &matrix, Some(&norms)) }
+        let measurable = norms.iter().all(|&norm| norm <= LONGEST);
+        Self { matrix: PackedMatrix::new(level, Precision::Float32, &matrix, Some(&norms)), measurable }
     }
 
     /// Number of entries.
@@ -62,11 +74,19 @@ impl Codebook {
     /// Near is what PyTorch's `cdist` says: the smallest `sqrt(max(|x|^2 + |e|^2 - 2 x e, 0))` in float32, and the
     /// lowest code among equals.
     ///
+    /// # Errors
+    /// [`Unmeasurable`] where a distance could overflow or not be a number; what is in `residual` and `codes` is then of
+    /// no use.
+    ///
     /// # Panics
-    /// If `residual` does not have a row for each code.
-    pub fn search(&self, residual: &mut [f32], codes: &mut [u32], threads: &Threads) {
+    /// If `residual` does not have a row for each code, or there is no entry.
+    pub fn search(&self, residual: &mut [f32], codes: &mut [u32], threads: &Threads) -> Result<(), Unmeasurable> {
         let (dim, entries) = (self.dim(), self.entries());
-        assert_eq!(residual.len(), codes.len() * dim, "residual of {} rows", codes.len());
+        assert_eq!(Some(residual.len()), codes.len().checked_mul(dim), "residual of {} rows", codes.len());
+        assert!(entries > 0, "a codebook without entries");
+        if !self.measurable {
+            return Err(Unmeasurable);
+        }
         let mut distances = vec![0.0; ROWS.min(codes.len()) * entries];
         for (residual, codes) in residual.chunks_mut(ROWS * dim).zip(codes.chunks_mut(ROWS)) {
             let distances = &mut distances[..codes.len() * entries];
@@ -74,32 +94,38 @@ impl Codebook {
             product(&rows, (dim, 0), &self.matrix, Epilogue::default(), distances, threads);
             let found = residual.chunks_exact_mut(dim).zip(distances.chunks_exact_mut(entries));
             for ((residual, distances), code) in found.zip(codes) {
-                let nearest = self.matrix.level.run(Nearest { residual, distances });
+                let nearest = self.matrix.level.run(Nearest { residual, distances }).ok_or(Unmeasurable)?;
                 *code = nearest as u32;
                 for (value, doubled) in residual.iter_mut().zip(self.matrix.column(nearest)) {
                     *value -= -0.5 * doubled;
                 }
             }
         }
+        Ok(())
     }
 }
 
-/// The index of the smallest distance, given `|e|^2 - 2 x e` and `x`.
+/// The index of the smallest distance, given `|e|^2 - 2 x e` and `x`; none where `x` is too long for distances.
 struct Nearest<'a> {
     residual: &'a [f32],
     distances: &'a mut [f32],
 }
 
 impl Kernel for Nearest<'_> {
-    type Output = usize;
+    type Output = Option<usize>;
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> usize {
+    fn run<S: Simd>(self, s: S) -> Option<usize> {
         let mut squares = s.splat(0.0);
         for chunk in self.residual.chunks(S::LANES) {
             let x = s.load_partial(chunk, 0.0);
             squares = s.mul_add(x, x, squares);
         }
-        let norm = s.splat(s.reduce_add(squares));
+        let norm = s.reduce_add(squares);
+        // NaN is not in the range either.
+        if !(0.0..=LONGEST).contains(&norm) {
+            return None;
+        }
+        let norm = s.splat(norm);
         let zero = s.splat(0.0);
         let mut farthest_below = s.splat(f32::NEG_INFINITY);
         for chunk in self.distances.chunks_mut(S::LANES) {
@@ -108,6 +134,6 @@ impl Kernel for Nearest<'_> {
             s.store_partial(chunk, distance);
         }
         let smallest = -s.reduce_max(farthest_below);
-        self.distances.iter().position(|&distance| distance == smallest).unwrap_or(0)
+        self.distances.iter().position(|&distance| distance == smallest)
     }
 }

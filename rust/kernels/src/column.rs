@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use crate::product::{Epilogue, Runs, finish};
-use crate::rows::Rows;
+use crate::epilogue::{Epilogue, finish};
+use crate::rows::{Rows, Runs};
 use crate::simd::{Kernel, Simd};
 
 /// `out[m] = activation(bias + sum_k rows[m][k] * weights[k] + residual[m])` for the rows in `range`.

@@ -1,7 +1,7 @@
 //! Passes over all elements that no product could take on its way.
 
+use crate::epilogue::Activation;
 use crate::math;
-use crate::product::Activation;
 use crate::simd::{Kernel, Level, Simd};
 use crate::threads::Threads;
 
@@ -23,7 +23,7 @@ pub fn elu(level: Level, x: &[f32], out: &mut [f32], threads: &Threads) {
 /// If the lengths differ.
 pub fn activate(level: Level, activation: Activation, x: &[f32], out: &mut [f32], threads: &Threads) {
     assert_eq!(x.len(), out.len(), "an activation of {} floats", x.len());
-    threads.run_rows(threads.parts(x.len() * EXPONENTIAL), out, 1, |from, out| {
+    threads.run_rows(threads.parts(x.len().saturating_mul(EXPONENTIAL)), out, 1, |from, out| {
         level.run(Activate { activation, x: &x[from..][..out.len()], out });
     });
 }

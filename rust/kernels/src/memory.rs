@@ -33,6 +33,8 @@ unsafe impl<T: Number + Send> Send for Buffer<T> {}
 unsafe impl<T: Number + Sync> Sync for Buffer<T> {}
 
 impl<T: Number> Buffer<T> {
+    /// # Panics
+    /// If so many numbers do not fit the address space.
     pub(crate) fn zeros(len: usize) -> Self {
         if len == 0 {
             return Self { start: NonNull::dangling(), len };
@@ -49,10 +51,15 @@ impl<T: Number> Buffer<T> {
 }
 
 fn layout<T>(len: usize) -> Layout {
-    let bytes = len * size_of::<T>();
-    let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE };
-    // Only sizes near the end of the address space fail, and such a slice cannot be asked for.
-    Layout::from_size_align(bytes, align).unwrap_or(Layout::new::<T>())
+    let fits = |bytes: usize| {
+        let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE };
+        Layout::from_size_align(bytes, align).ok()
+    };
+    match len.checked_mul(size_of::<T>()).and_then(fits) {
+        Some(layout) => layout,
+        // What `Vec` says of it.
+        None => panic!("capacity overflow: {len} numbers"),
+    }
 }
 
 /// Whole huge pages from `start` on. Advice only: where it is not taken, all works as before.
@@ -87,5 +94,34 @@ impl<T: Number> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above, and borrowed alone.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        // As bytes: 0, 4 and 8 modulo 2^64, and more than half of the address space.
+        for len in [1 << 62, (1 << 62) + 1, (1 << 62) + 2, 1 << 61, usize::MAX] {
+            assert!(catch_unwind(|| Buffer::<f32>::zeros(len)).is_err(), "{len} floats");
+        }
+        assert!(catch_unwind(|| Buffer::<i8>::zeros(usize::MAX)).is_err());
+    }
+
+    #[test]
+    fn zeros_of_every_size() {
+        for len in [0, 1, 15, 16, 17, HUGE_PAGE / 4 - 1, HUGE_PAGE / 4, HUGE_PAGE / 4 + 1] {
+            let mut buffer = Buffer::<f32>::zeros(len);
+            assert_eq!(buffer.len(), len);
+            assert!(buffer.iter().all(|&value| value == 0.0));
+            if len > 0 {
+                let align = if len >= HUGE_PAGE / 4 { HUGE_PAGE } else { CACHE_LINE };
+                assert_eq!(buffer.as_ptr() as usize % align, 0, "{len} floats");
+            }
+            buffer.fill(1.0);
+        }
     }
 }

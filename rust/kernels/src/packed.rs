@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::memory::{Buffer, Number};
-use crate::simd::Level;
+use crate::simd::{INT8_UNIT, Level};
 use crate::strided::Strided;
 
 /// How weights are stored. Products are in float32 in any case: less storage is less to read from memory.
@@ -45,9 +45,6 @@ pub(crate) enum Panels {
     /// row of zeros more. The scales, of numbers taken [`INT8_UNIT`] times, are a panel with a row for each group.
     Int8(Buffer<i8>, Buffer<f32>),
 }
-
-/// What 1 is when a byte is shifted to the top of a 32 bit number.
-pub(crate) const INT8_UNIT: f32 = 16_777_216.0; // 2^24
 
 impl PackedMatrix {
     /// Packs a matrix, with a bias per column or none.
@@ -127,7 +124,7 @@ fn pack<T: Number>(
     store: impl Fn(f32) -> T,
 ) -> Buffer<T> {
     let (depth, columns) = matrix.shape();
-    let mut packed = Buffer::zeros(columns.div_ceil(width) * depth * width);
+    let mut packed = Buffer::zeros(size([columns.div_ceil(width), depth, width]));
     for stripe in matrix.depths_as_they_lie().chunks(STRIPE) {
         for (panel, data) in packed.chunks_exact_mut((depth * width).max(1)).enumerate() {
             let first = panel * width;
@@ -144,8 +141,8 @@ fn pack<T: Number>(
 fn pack_int8(matrix: &Strided<'_>, width: usize, lanes: usize) -> Panels {
     let (depth, columns) = matrix.shape();
     let (even_depth, groups, panels) = (depth.next_multiple_of(2), depth.div_ceil(GROUP), columns.div_ceil(width));
-    let mut values = Buffer::zeros(panels * even_depth * width);
-    let mut scales = Buffer::zeros(panels * groups * width);
+    let mut values = Buffer::zeros(size([panels, even_depth, width]));
+    let mut scales = Buffer::zeros(size([panels, groups, width]));
     for group in 0..groups {
         let depths = group * GROUP..depth.min((group + 1) * GROUP);
         for n in 0..columns {
@@ -163,6 +160,11 @@ fn pack_int8(matrix: &Strided<'_>, width: usize, lanes: usize) -> Panels {
         }
     }
     Panels::Int8(values, scales)
+}
+
+/// The elements of an array; more than there can be if that overflows.
+fn size(shape: [usize; 3]) -> usize {
+    shape.into_iter().fold(1, usize::saturating_mul)
 }
 
 fn to_bfloat16(value: f32) -> u16 {

@@ -3,31 +3,11 @@
 use std::ops::{Deref, Range};
 
 use crate::column::Column;
-use crate::math;
+use crate::epilogue::{Epilogue, finish};
 use crate::packed::{GROUP, PackedMatrix, Panels, VECTORS_PER_PANEL};
-use crate::rows::Rows;
+use crate::rows::{Rows, Runs};
 use crate::simd::{Kernel, MAX_LANES, Simd};
 use crate::threads::{Shared, Threads};
-
-/// What is applied to a product before it is stored: the residual is added, then the activation taken.
-#[derive(Clone, Copy, Default)]
-pub struct Epilogue<'a> {
-    /// A matrix of the product's shape, added to it.
-    pub residual: Option<&'a [f32]>,
-    /// A function of each element.
-    pub activation: Option<Activation>,
-}
-
-/// An element-wise function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// `x` above zero, `e^x - 1` below.
-    Elu,
-    /// GELU with the exact normal distribution.
-    GeluErf,
-    /// GELU with its tanh approximation.
-    GeluTanh,
-}
 
 /// The most rows of a tile of any level: more pointers than that do not fit the general registers.
 const MAX_TILE_ROWS: usize = 8;
@@ -58,8 +38,9 @@ pub fn product(
         run_length > 0 && depth > 0 && depth.is_multiple_of(run_length),
         "runs of {run_length} do not make up {depth}"
     );
-    assert!((depth / run_length - 1) * run_stride + run_length <= rows.span, "runs reach over the row's end");
-    assert_eq!(out.len(), rows.len() * columns, "output of {} x {columns}", rows.len());
+    let end = (depth / run_length - 1).checked_mul(run_stride).and_then(|last| last.checked_add(run_length));
+    assert!(end.is_some_and(|end| end <= rows.span), "runs reach over the row's end");
+    assert_eq!(Some(out.len()), rows.len().checked_mul(columns), "output of {} x {columns}", rows.len());
     if let Some(residual) = epilogue.residual {
         assert_eq!(residual.len(), out.len(), "residual of {} x {columns}", rows.len());
     }
@@ -99,9 +80,10 @@ const SHARED_ROWS: usize = 24;
 
 impl Share {
     fn of(rows: usize, weights: &PackedMatrix, threads: &Threads) -> Self {
-        let (panels, work) = (weights.panel_count(), rows * weights.depth * weights.columns);
-        let enough = panels >= 2 * threads.count() && rows < weights.depth;
-        let by_panels = enough || rows < SHARED_ROWS * threads.count();
+        let (panels, work) =
+            (weights.panel_count(), rows.saturating_mul(weights.depth).saturating_mul(weights.columns));
+        let enough = panels / 2 >= threads.count() && rows < weights.depth;
+        let by_panels = enough || rows / SHARED_ROWS < threads.count();
         let most = if by_panels { panels } else { rows.div_ceil(SHARED_ROWS) };
         Self { parts: threads.parts(work).min(most), panels, rows, by_panels }
     }
@@ -115,13 +97,6 @@ impl Share {
         let tiles = cut(self.rows.div_ceil(SHARED_ROWS));
         (0..self.panels, tiles.start * SHARED_ROWS..self.rows.min(tiles.end * SHARED_ROWS))
     }
-}
-
-/// The runs that a row is made of.
-#[derive(Clone, Copy)]
-pub(crate) struct Runs {
-    pub(crate) length: usize,
-    pub(crate) stride: usize,
 }
 
 struct Job<'a> {
@@ -237,21 +212,6 @@ impl<P: Stores> Stored<'_, P> {
                 }
             }
         }
-    }
-}
-
-/// The residual and the activation, for the `left` elements from `at` on.
-#[inline(always)]
-pub(crate) fn finish<S: Simd>(s: S, epilogue: &Epilogue<'_>, sum: S::Vector, at: usize, left: usize) -> S::Vector {
-    let sum = match epilogue.residual {
-        Some(residual) => s.add(sum, s.load_partial(&residual[at..at + left], 0.0)),
-        None => sum,
-    };
-    match epilogue.activation {
-        None => sum,
-        Some(Activation::Elu) => math::elu(s, sum),
-        Some(Activation::GeluErf) => math::gelu_erf(s, sum),
-        Some(Activation::GeluTanh) => math::gelu_tanh(s, sum),
     }
 }
 

@@ -36,9 +36,10 @@ impl<'a> Rows<'a> {
         if count == 0 {
             return;
         }
-        let end = (count - 1) * stride + self.span;
+        // No slice reaches to where a sum or a product saturates.
+        let end = (count - 1).saturating_mul(stride).saturating_add(self.span);
         assert!(end <= data.len(), "the last row ends at {end}, the slice at {}", data.len());
-        // SAFETY: every offset is below `end`.
+        // SAFETY: every offset is at most `end`, which lies in the slice.
         self.starts.extend((0..count).map(|i| unsafe { data.as_ptr().add(i * stride) }));
     }
 
@@ -51,4 +52,11 @@ impl<'a> Rows<'a> {
     pub fn is_empty(&self) -> bool {
         self.starts.is_empty()
     }
+}
+
+/// The runs that a row is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Runs {
+    pub(crate) length: usize,
+    pub(crate) stride: usize,
 }

@@ -21,7 +21,9 @@ impl<'a> Strided<'a> {
     ) -> Self {
         let (depths, columns): (Vec<_>, Vec<_>) = (depths.into_iter().collect(), columns.into_iter().collect());
         if let (Some(depth), Some(column)) = (depths.iter().max(), columns.iter().max()) {
-            assert!(depth + column < values.len(), "element {} of {}", depth + column, values.len());
+            // No slice reaches to where a sum saturates.
+            let last = depth.saturating_add(*column);
+            assert!(last < values.len(), "element {last} of {}", values.len());
         }
         Self { values, depths, columns }
     }

@@ -224,6 +224,39 @@ mod tests {
         }
     }
 
+    /// Runs as many parts as there are threads, none of which ends before all have begun: each thread must take one.
+    fn all_take_part(team: &Team) {
+        let threads = team.workers.len() + 1;
+        let begun = AtomicUsize::new(0);
+        let watchdog = Instant::now() + Duration::from_secs(60);
+        assert!(team.run(threads, &|_| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            while begun.load(Ordering::SeqCst) < threads {
+                assert!(Instant::now() < watchdog, "a worker was not woken");
+                thread::yield_now();
+            }
+        }));
+    }
+
+    #[test]
+    fn workers_that_are_awake_take_part() {
+        let team = Team::new(2);
+        for _ in 0..100 {
+            all_take_part(&team);
+        }
+    }
+
+    #[test]
+    fn workers_that_sleep_are_woken() {
+        let team = Team::new(2);
+        for _ in 0..5 {
+            while team.board.asleep.load(Ordering::SeqCst) < 2 {
+                thread::sleep(AWAKE);
+            }
+            all_take_part(&team);
+        }
+    }
+
     #[test]
     fn a_team_at_work_turns_others_away() {
         let team = Team::new(1);

@@ -32,7 +32,11 @@ impl Threads {
 
     /// Into how many parts to split `work` multiply-adds, or what takes as long.
     pub(crate) fn parts(&self, work: usize) -> usize {
-        if self.count == 1 { 1 } else { (work / WORTH_A_PART).clamp(1, MAX_PARTS.min(PARTS_A_THREAD * self.count)) }
+        if self.count == 1 {
+            1
+        } else {
+            (work / WORTH_A_PART).clamp(1, MAX_PARTS.min(self.count.saturating_mul(PARTS_A_THREAD)))
+        }
     }
 
     /// Calls `part(0) .. part(parts - 1)`, side by side, and returns when all are done.
@@ -79,7 +83,8 @@ impl Threads {
             // Joining the threads of the parent process would wait for ever.
             std::mem::forget(found);
         }
-        let made = Arc::new(Team::new(self.count - 1));
+        // No more than can have a part.
+        let made = Arc::new(Team::new(self.count.min(MAX_PARTS) - 1));
         *team = Some((process, Arc::clone(&made)));
         Some(made)
     }
@@ -112,3 +117,38 @@ impl<T> Shared<T> {
 
 // SAFETY: a pointer does nothing by itself; who follows it says why that is sound.
 unsafe impl<T: Send> Sync for Shared<T> {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// The threads that took part when no part ends before another has begun.
+    fn threads_of_two_parts(threads: &Threads) -> Vec<thread::ThreadId> {
+        let (begun, ids) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let watchdog = Instant::now() + Duration::from_secs(60);
+        threads.run(2, |_| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            while begun.load(Ordering::SeqCst) < 2 {
+                assert!(Instant::now() < watchdog, "nobody else took part");
+                thread::yield_now();
+            }
+            ids.lock().unwrap_or_else(PoisonError::into_inner).push(thread::current().id());
+        });
+        ids.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[test]
+    fn a_team_after_a_pause() {
+        let threads = Threads::new(2);
+        for _ in 0..5 {
+            let ids = threads_of_two_parts(&threads);
+            assert!(ids.len() == 2 && ids[0] != ids[1] && ids.contains(&thread::current().id()), "{ids:?}");
+            // Longer than a worker stays awake; whether it sleeps by then or not, it comes.
+            thread::sleep(Duration::from_millis(3));
+        }
+    }
+}

@@ -18,8 +18,11 @@ pub struct DepthwiseUpsample<'a> {
 /// If the lengths do not agree.
 pub fn upsample(level: Level, weights: &DepthwiseUpsample<'_>, previous: &[f32], x: &[f32], out: &mut [f32]) {
     let (channels, stride) = (weights.channels, weights.stride);
-    assert_eq!(weights.taps.len(), 2 * stride * channels, "upsample: taps");
-    assert!(previous.len() == channels && out.len() == stride * x.len(), "upsample: lengths differ");
+    assert!(channels > 0 && x.len().is_multiple_of(channels), "upsample: rows are not whole");
+    let taps = stride.checked_mul(2).and_then(|taps| taps.checked_mul(channels));
+    assert_eq!(Some(weights.taps.len()), taps, "upsample: taps");
+    let outputs = stride.checked_mul(x.len());
+    assert!(stride > 0 && previous.len() == channels && Some(out.len()) == outputs, "upsample: lengths differ");
     level.run(Upsample { weights, previous, x, out });
 }
 

@@ -19,6 +19,8 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::Latents(_) => "LatentsError",
         Error::Stream(_) => "StreamError",
         Error::Device(_) => "DeviceError",
+        Error::Memory { .. } => "OutOfMemoryError",
+        Error::Numeric(_) => "NumericError",
         _ => "MimiError",
     };
     raise(py, class, error.to_string())

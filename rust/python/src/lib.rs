@@ -5,6 +5,7 @@
 mod arrays;
 mod errors;
 mod interrupt;
+mod locked;
 mod model;
 mod safetensors;
 mod streams;
@@ -19,11 +20,11 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::model::Mimi;
+    use crate::model::Model;
     #[pymodule_export]
     use crate::safetensors::safetensors_entries;
     #[pymodule_export]
-    use crate::streams::{DecoderStream, EncoderStream};
+    use crate::streams::Stream;
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]

@@ -6,17 +6,17 @@ use mimi_codec::{LoadOptions, Padding};
 use numpy::{PyArray2, PyArray3, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use crate::arrays::{check_lengths, codes_in, codes_out, latents_in, latents_out, pcm_out, pcm_slice};
+use crate::arrays::{check_lengths, codes_in, codes_out, latents_in, latents_out, pcm_by_rows, pcm_slice};
 use crate::errors::raise;
 use crate::interrupt::{Limits, detached, detached_until};
 
 /// A loaded codec: immutable, shared between threads and streams.
 #[pyclass(frozen, module = "mimi_codec._core")]
-pub(crate) struct Mimi {
-    pub(crate) model: mimi_codec::Mimi,
+pub(crate) struct Model {
+    pub(crate) model: mimi_codec::Model,
 }
 
-fn padding(py: Python<'_>, name: &str) -> PyResult<Padding> {
+pub(crate) fn padding(py: Python<'_>, name: &str) -> PyResult<Padding> {
     match name {
         "transformers" => Ok(Padding::Transformers),
         "moshi" => Ok(Padding::Moshi),
@@ -25,7 +25,7 @@ fn padding(py: Python<'_>, name: &str) -> PyResult<Padding> {
 }
 
 #[pymethods]
-impl Mimi {
+impl Model {
     #[staticmethod]
     fn load(
         py: Python<'_>,
@@ -41,37 +41,37 @@ impl Mimi {
                 parts: parts.parse()?,
                 num_codebooks,
                 threads,
-                dtype: dtype.to_owned(),
-                device: device.to_owned(),
+                dtype: dtype.parse()?,
+                device: device.parse()?,
             };
-            mimi_codec::Mimi::load(Path::new(path), &options)
+            mimi_codec::Model::load(Path::new(path), &options)
         })?;
         Ok(Self { model })
     }
 
     #[getter]
     fn config_json(&self) -> String {
-        self.model.config().to_json()
+        self.model.config_json()
     }
 
     #[getter]
     fn layout(&self) -> &'static str {
-        self.model.layout().as_str()
+        self.model.layout()
     }
 
     #[getter]
     fn sample_rate(&self) -> usize {
-        self.model.config().sampling_rate
+        self.model.sample_rate()
     }
 
     #[getter]
     fn frame_rate(&self) -> f64 {
-        self.model.config().frame_rate()
+        self.model.frame_rate()
     }
 
     #[getter]
     fn frame_size(&self) -> usize {
-        self.model.config().frame_size()
+        self.model.frame_size()
     }
 
     #[getter]
@@ -81,17 +81,27 @@ impl Mimi {
 
     #[getter]
     fn codebook_size(&self) -> usize {
-        self.model.config().codebook_size
+        self.model.codebook_size()
     }
 
     #[getter]
     fn latent_dim(&self) -> usize {
-        self.model.config().hidden_size
+        self.model.encoder_latent_dim().or(self.model.decoder_latent_dim()).unwrap_or(0)
+    }
+
+    #[getter]
+    fn decoder_latent_dim(&self) -> usize {
+        self.model.decoder_latent_dim().or(self.model.encoder_latent_dim()).unwrap_or(0)
+    }
+
+    #[getter]
+    fn kind(&self) -> &'static str {
+        self.model.kind()
     }
 
     #[getter]
     fn num_semantic_codebooks(&self) -> usize {
-        self.model.config().num_semantic_quantizers
+        self.model.num_semantic_codebooks()
     }
 
     #[getter]
@@ -110,18 +120,18 @@ impl Mimi {
     }
 
     #[getter]
-    fn dtype(&self) -> &str {
-        &self.model.options().dtype
+    fn dtype(&self) -> &'static str {
+        self.model.options().dtype.as_str()
     }
 
     #[getter]
-    fn device(&self) -> &str {
-        &self.model.options().device
+    fn device(&self) -> String {
+        self.model.options().device.to_string()
     }
 
     #[getter]
     fn simd(&self) -> &'static str {
-        self.model.simd()
+        self.model.backend_name()
     }
 
     #[getter]
@@ -146,7 +156,7 @@ impl Mimi {
                 .map(|clip| self.model.encode(clip, num_codebooks, padding, stop))
                 .collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(codes_out(py, &codes, num_codebooks))
+        codes_out(py, &codes, num_codebooks)
     }
 
     fn decode<'py>(
@@ -157,11 +167,9 @@ impl Mimi {
         limits: Limits,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         check_lengths(py, &lengths, codes.shape()[0], codes.shape()[2])?;
-        let rows = codes_in(py, &codes, |row| lengths[row], self.model.config().codebook_size)?;
-        let pcm = detached_until(py, &limits, |stop| {
-            rows.iter().map(|codes| self.model.decode(codes, stop)).collect::<Result<Vec<_>, _>>()
-        })?;
-        pcm_out(py, pcm, lengths.iter().max().unwrap_or(&0) * self.frame_size())
+        let rows = codes_in(py, &codes, |row| lengths[row], self.model.codebook_size())?;
+        let samples = lengths.iter().max().unwrap_or(&0) * self.frame_size();
+        pcm_by_rows(py, &limits, rows.len(), samples, |row, stop| self.model.decode(&rows[row], stop))
     }
 
     fn encode_latents<'py>(
@@ -177,7 +185,7 @@ impl Mimi {
         let latents = detached_until(py, &limits, |stop| {
             clips.iter().map(|clip| self.model.encode_latents(clip, padding, stop)).collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(latents_out(py, &latents, self.latent_dim()))
+        latents_out(py, &latents, self.latent_dim())
     }
 
     fn decode_latents<'py>(
@@ -188,11 +196,9 @@ impl Mimi {
         limits: Limits,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         check_lengths(py, &lengths, latents.shape()[0], latents.shape()[2])?;
-        let rows = latents_in(&latents, |row| lengths[row]);
-        let pcm = detached_until(py, &limits, |stop| {
-            rows.iter().map(|latents| self.model.decode_latents(latents, stop)).collect::<Result<Vec<_>, _>>()
-        })?;
-        pcm_out(py, pcm, lengths.iter().max().unwrap_or(&0) * self.frame_size())
+        let rows = latents_in(py, &latents, |row| lengths[row])?;
+        let samples = lengths.iter().max().unwrap_or(&0) * self.frame_size();
+        pcm_by_rows(py, &limits, rows.len(), samples, |row, stop| self.model.decode_latents(&rows[row], stop))
     }
 
     fn latents_to_codes<'py>(
@@ -202,12 +208,12 @@ impl Mimi {
         num_codebooks: usize,
         limits: Limits,
     ) -> PyResult<Bound<'py, PyArray3<i64>>> {
-        let rows = latents_in(&latents, |_| latents.shape()[2]);
+        let rows = latents_in(py, &latents, |_| latents.shape()[2])?;
         let codes = detached_until(py, &limits, |stop| {
             let codes = rows.iter().map(|latents| self.model.latents_to_codes(latents, num_codebooks, stop));
             codes.collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(codes_out(py, &codes, num_codebooks))
+        codes_out(py, &codes, num_codebooks)
     }
 
     fn codes_to_latents<'py>(
@@ -218,11 +224,11 @@ impl Mimi {
         limits: Limits,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
         check_lengths(py, &lengths, codes.shape()[0], codes.shape()[2])?;
-        let rows = codes_in(py, &codes, |row| lengths[row], self.model.config().codebook_size)?;
+        let rows = codes_in(py, &codes, |row| lengths[row], self.model.codebook_size())?;
         let latents = detached_until(py, &limits, |stop| {
             rows.iter().map(|codes| self.model.codes_to_latents(codes, stop)).collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(latents_out(py, &latents, self.latent_dim()))
+        latents_out(py, &latents, self.decoder_latent_dim())
     }
 
     fn save(&self, py: Python<'_>, path: &str) -> PyResult<()> {

@@ -21,6 +21,8 @@ struct Run {
     layers: Vec<Layer>,
     /// Frames that a piece has, if blocks are cut.
     piece: Option<usize>,
+    /// Floats in a frame of the largest signal.
+    floats: usize,
     /// Inputs in a frame.
     steps: usize,
 }
@@ -53,12 +55,18 @@ impl Chain {
             match runs.last_mut() {
                 Some(run) if run.piece.is_some() == piece.is_some() => {
                     run.piece = run.piece.min(piece);
+                    run.floats = run.floats.max(floats);
                     run.layers.push(layer);
                 }
-                _ => runs.push(Run { layers: vec![layer], piece, steps: steps[i] }),
+                _ => runs.push(Run { layers: vec![layer], piece, floats, steps: steps[i] }),
             }
         }
         Ok(Self { runs })
+    }
+
+    /// Floats in a frame of the largest signal that blocks have as a whole.
+    pub(crate) fn widest(&self) -> usize {
+        self.runs.iter().filter(|run| run.piece.is_none()).map(|run| run.floats).max().unwrap_or(0)
     }
 
     /// Its attention layers, in the order of the flow of data.

@@ -25,7 +25,7 @@ pub(crate) use shapes::{Activation, AttentionShape, ConvShape, ConvTransposeShap
 pub(crate) use signal::Signal;
 pub(crate) use state::{Block, Slot, State, StateLayout};
 
-use crate::Result;
+use crate::{Error, Result, memory};
 
 
 /// Where a model's operations run, decided once when it is loaded: it makes them, and says how to feed them.
@@ -95,7 +95,7 @@ pub(crate) trait Backend: Send + Sync {
     /// A tensor where the operations take it.
     fn tensor(&self, data: &[f32], shape: &[usize]) -> Result<Tensor> {
         fault_point()?;
-        Ok(Tensor::from_slice(data, shape, self.device())?)
+        Ok(Tensor::from_vec(memory::copy(data)?, shape, self.device())?)
     }
 }
 
@@ -133,6 +133,9 @@ pub(crate) trait Attention: Send + Sync {
 /// The codebooks of a residual vector quantizer.
 pub(crate) trait Codebooks: Send + Sync {
     /// Codes `(vectors, count)` of the first `count` codebooks for `x` `(vectors, dim)`: of entries equally near the first.
+    ///
+    /// # Errors
+    /// [`Error::Numeric`] where distances overflow, [`Error::Memory`].
     fn search(&self, x: &Tensor, count: usize) -> Result<Vec<u32>>;
 
     /// The sum `(1, vectors, dim)` of the entries that `codes` `(vectors, count)` name, in the codebooks' order.
@@ -164,4 +167,11 @@ pub(crate) fn fault_point() -> Result<()> {
     #[cfg(test)]
     faults::check()?;
     Ok(())
+}
+
+/// What codebooks say of distances that overflow or are not numbers.
+fn unmeasurable(codebook: usize) -> Error {
+    Error::Numeric(format!(
+        "distances to the entries of codebook {codebook} overflow: expected smaller weights or latents"
+    ))
 }

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{DType, Device, Tensor};
 use mimi_kernels::Strips;
 
-use crate::Result;
+use crate::{Result, memory};
 use super::fault_point;
 use journal::Journal;
 
@@ -49,8 +49,12 @@ impl State {
             let shape: Vec<usize> = std::iter::once(sessions).chain(shape.iter().copied()).collect();
             Ok(Tensor::zeros(shape, DType::F32, device)?)
         };
+        let floats = |shape: &Vec<usize>| shape.iter().product::<usize>();
+        memory::check_room::<f32>(layout.shapes.iter().map(floats).sum::<usize>().saturating_mul(sessions))?;
         let slots = layout.shapes.iter().map(zeros).collect::<Result<_>>()?;
-        Ok(Self::of(slots, vec![0; sessions]))
+        let mut frames = memory::with_room(sessions)?;
+        frames.resize(sessions, 0);
+        Ok(Self::of(slots, frames))
     }
 
     /// Makes sessions as they were at the start, all of them or none.
@@ -91,6 +95,7 @@ impl State {
     }
 
     pub(crate) fn copy(&self) -> Result<Self> {
+        memory::check_room::<f32>(self.slots.iter().map(Tensor::elem_count).sum())?;
         let slots = self.slots.iter().map(|slot| Ok(slot.copy()?)).collect::<Result<_>>()?;
         Ok(Self::of(slots, self.frames.clone()))
     }

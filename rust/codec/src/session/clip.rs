@@ -2,8 +2,8 @@
 
 use super::{Direction, Stream, StopFn};
 use crate::model::Model;
-use crate::values::{Codes, Input, Latents, Output, check_codes, check_latents};
-use crate::{Error, Result};
+use crate::values::{Codes, Input, Latents, Output, blame, check_codes, check_latents};
+use crate::{Error, Result, memory};
 
 /// What follows the last sample of a clip that does not end with a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,8 @@ impl Model {
     /// The first `codebooks` codes of each frame of a clip of samples.
     ///
     /// # Errors
-    /// [`Error::Audio`] for samples that are not finite, [`Error::Codes`] for more codebooks than are loaded,
+    /// [`Error::Audio`] for samples that are not finite or so large that sums overflow, [`Error::Numeric`] where that is the
+    /// weights' doing, [`Error::Memory`], [`Error::Codes`] for more codebooks than are loaded,
     /// [`Error::Config`] where the encoder is not loaded, [`Error::Interrupted`] when `stop` says so.
     pub fn encode(&self, pcm: &[f32], codebooks: usize, padding: Padding, stop: StopFn<'_>) -> Result<Codes> {
         self.clip(Direction::ToCodes(codebooks), Input::Pcm(pcm), padding, stop)?.into_codes()
@@ -59,11 +60,12 @@ impl Model {
         self.encoder()?;
         self.check_codebooks(codebooks)?;
         check_latents(latents, self.encoder_latent_dim().unwrap_or(0))?;
-        let mut data = Vec::with_capacity(latents.frames() * codebooks);
+        let mut data = memory::with_room(latents.frames() * codebooks)?;
         for block in latents.data.chunks(self.backend().block_frames() * latents.dim) {
             check_stop(stop)?;
             let tensor = self.backend().tensor(block, &[1, block.len() / latents.dim, latents.dim])?;
-            data.extend(self.quantizer()?.encode(&tensor, codebooks)?);
+            let codes = self.quantizer()?.encode(&tensor, codebooks);
+            data.extend(codes.map_err(|error| blame(error, block, "latents", Error::Latents))?);
         }
         Ok(Codes { codebooks, data })
     }
@@ -78,7 +80,7 @@ impl Model {
         let quantizer = self.quantizer()?;
         check_codes(codes, self.num_codebooks(), self.codebook_size())?;
         let dim = self.decoder_latent_dim().unwrap_or(0);
-        let mut data = Vec::with_capacity(codes.frames() * dim);
+        let mut data = memory::with_room(codes.frames() * dim)?;
         for block in codes.data.chunks(self.backend().block_frames() * codes.codebooks) {
             check_stop(stop)?;
             let latents = quantizer.decode(block, codes.codebooks)?;

@@ -3,11 +3,12 @@
 use candle_core::Tensor;
 
 use super::queue::{Queue, Taken};
-use super::{Direction, Padding, Stream};
+use super::{Direction, Padding, Stream, room};
+use crate::finite::{check_finite, check_tensor};
 use crate::ops::{Block, Signal};
 use crate::session::StopFn;
-use crate::values::{Codes, Input, Latents, Output};
-use crate::{Error, Result};
+use crate::values::{Codes, Input, Latents, Output, blame};
+use crate::{Error, Result, memory};
 
 /// Rows that go through the model together, and how far.
 struct Cut {
@@ -68,16 +69,13 @@ impl Stream {
             let pending = if input.is_some() { pending.as_slice() } else { &[] };
             queues.push(Queue::new(pending, input.unwrap_or(nothing), frame_size));
         }
-        let mut outputs = self.outputs(&queues, end.is_some());
+        let mut outputs = self.outputs(&queues, end.is_some())?;
         while let Some(cut) = self.cut(&queues, end) {
             if stop() {
                 return Err(Error::Interrupted);
             }
-            let x = self.input(&mut queues, &cut)?;
-            let half = self.direction.half(&self.model)?;
-            let block = Block::new(&self.state, &cut.rows, cut.end == Some(Padding::Transformers));
-            let y = half.chain.forward(x, &block)?;
-            self.output(&y, &cut, &mut outputs)?;
+            let parts: Vec<Taken<'_>> = cut.rows.iter().map(|&row| queues[row].take(cut.frames)).collect();
+            self.block(&parts, &cut, &mut outputs).map_err(|error| self.blame(error, &parts))?;
             self.state.advance(&cut.rows, cut.frames);
         }
         Ok(outputs)
@@ -101,13 +99,35 @@ impl Stream {
         Some(Cut { rows, frames: 1, end: Some(padding) })
     }
 
-    /// The rows' next frames as one signal.
-    fn input(&self, queues: &mut [Queue<'_>], cut: &Cut) -> Result<Signal> {
+    /// Takes a block through the model.
+    fn block(&self, parts: &[Taken<'_>], cut: &Cut, outputs: &mut [Output]) -> Result<()> {
+        let half = self.direction.half(&self.model)?;
+        room::check(cut.rows.len(), cut.frames, half.chain.widest(), self.model.frame_size())?;
+        let x = self.input(parts, cut)?;
+        let block = Block::new(&self.state, &cut.rows, cut.end == Some(Padding::Transformers));
+        let y = half.chain.forward(x, &block)?;
+        self.output(&y, cut, outputs)
+    }
+
+    /// Values that overflow are the fault of the weights, or of input that is far too large.
+    fn blame(&self, error: Error, parts: &[Taken<'_>]) -> Error {
+        let (what, kind): (_, fn(String) -> Error) = match self.direction {
+            Direction::ToCodes(_) | Direction::ToLatents => ("samples", Error::Audio),
+            Direction::FromCodes | Direction::FromLatents => ("latents", Error::Latents),
+        };
+        parts.iter().fold(error, |error, part| match part {
+            Taken::Floats(first, second) => blame(blame(error, first, what, kind), second, what, kind),
+            Taken::Codes(..) => error,
+        })
+    }
+
+    /// The rows' frames as one signal.
+    fn input(&self, parts: &[Taken<'_>], cut: &Cut) -> Result<Signal> {
         let backend = self.model.backend();
         let mut floats: Vec<f32> = Vec::new();
         let mut signals: Vec<Signal> = Vec::new();
-        for &row in &cut.rows {
-            match queues[row].take(cut.frames) {
+        for part in parts {
+            match *part {
                 Taken::Codes(count, codes) => signals.push(self.model.quantizer()?.decode(codes, count)?),
                 Taken::Floats(first, second) => {
                     floats.extend_from_slice(first);
@@ -136,6 +156,7 @@ impl Stream {
     fn output(&self, y: &Tensor, cut: &Cut, outputs: &mut [Output]) -> Result<()> {
         let rows = cut.rows.len();
         if let Direction::ToCodes(codebooks) = self.direction {
+            check_tensor(y, "latents")?;
             let codes = self.model.quantizer()?.encode(y, codebooks)?;
             for (&row, own) in cut.rows.iter().zip(codes.chunks_exact(codes.len() / rows)) {
                 if let Output::Codes(codes) = &mut outputs[row] {
@@ -145,6 +166,7 @@ impl Stream {
             return Ok(());
         }
         let floats = y.flatten_all()?.to_vec1::<f32>()?;
+        check_finite(&floats, if self.direction == Direction::ToLatents { "latents" } else { "samples" })?;
         for (&row, own) in cut.rows.iter().zip(floats.chunks_exact(floats.len() / rows)) {
             match &mut outputs[row] {
                 Output::Pcm(data) | Output::Latents(Latents { data, .. }) => data.extend_from_slice(own),
@@ -155,21 +177,21 @@ impl Stream {
     }
 
     /// Room for all that the queues will give.
-    fn outputs(&self, queues: &[Queue<'_>], end: bool) -> Vec<Output> {
+    fn outputs(&self, queues: &[Queue<'_>], end: bool) -> Result<Vec<Output>> {
         let output = |queue: &Queue<'_>| {
             let frames = queue.frames() + usize::from(end && queue.rest() > 0);
-            match self.direction {
+            Ok(match self.direction {
                 Direction::ToCodes(codebooks) => {
-                    Output::Codes(Codes { codebooks, data: Vec::with_capacity(frames * codebooks) })
+                    Output::Codes(Codes { codebooks, data: memory::with_room(frames * codebooks)? })
                 }
                 Direction::ToLatents => {
                     let dim = self.model.encoder_latent_dim().unwrap_or(0);
-                    Output::Latents(Latents { dim, data: Vec::with_capacity(frames * dim) })
+                    Output::Latents(Latents { dim, data: memory::with_room(frames.saturating_mul(dim))? })
                 }
                 Direction::FromCodes | Direction::FromLatents => {
-                    Output::Pcm(Vec::with_capacity(frames * self.model.frame_size()))
+                    Output::Pcm(memory::with_room(frames.saturating_mul(self.model.frame_size()))?)
                 }
-            }
+            })
         };
         queues.iter().map(output).collect()
     }

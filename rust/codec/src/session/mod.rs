@@ -5,6 +5,7 @@
 mod clip;
 mod drive;
 mod queue;
+mod room;
 mod saved;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,9 @@ mod portable;
 /// The widest vector of any level, in floats: the size of scratch for a partial vector.
 pub(crate) const MAX_LANES: usize = 16;
 
+/// What 1 is when a byte is shifted to the top of a 32 bit number.
+pub(crate) const INT8_UNIT: f32 = 16_777_216.0; // 2^24
+
 /// An instruction set that this processor has: values come only from [`Level::detect`] and [`Level::available`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(Set);
@@ -106,7 +109,7 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `2 * LANES` numbers can be read at `from`, at any alignment.
     unsafe fn load_bfloat16(self, from: *const u16) -> [Self::Vector; 2];
-    /// Two rows of two vectors whose numbers lie in turn, each number [`INT8_UNIT`](crate::packed::INT8_UNIT)
+    /// Two rows of two vectors whose numbers lie in turn, each number [`INT8_UNIT`]
     /// times.
     ///
     /// # Safety

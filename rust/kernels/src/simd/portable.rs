@@ -1,7 +1,6 @@
 //! Four floats in plain Rust, which the compiler turns into the base vector instructions (SSE2, NEON).
 
-use super::Simd;
-use crate::packed::INT8_UNIT;
+use super::{INT8_UNIT, Simd};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;

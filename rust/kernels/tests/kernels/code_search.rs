@@ -1,6 +1,6 @@
 //! The nearest entry of a codebook.
 
-use mimi_kernels::{Codebook, Threads, simd::Level};
+use mimi_kernels::{Codebook, Threads, Unmeasurable, simd::Level};
 
 use crate::bits;
 use crate::random::Random;
@@ -8,7 +8,7 @@ use crate::random::Random;
 fn search(book: &Codebook, x: &[f32], threads: usize) -> (Vec<u32>, Vec<f32>) {
     let mut residual = x.to_vec();
     let mut codes = vec![u32::MAX; x.len() / book.dim()];
-    book.search(&mut residual, &mut codes, &Threads::new(threads));
+    assert_eq!(book.search(&mut residual, &mut codes, &Threads::new(threads)), Ok(()));
     (codes, residual)
 }
 
@@ -131,4 +131,24 @@ fn there_is_no_entry_after_the_last() {
 #[should_panic(expected = "entries of 4 floats")]
 fn entries_are_whole() {
     Codebook::new(Level::detect(), &[0.0; 6], 4);
+}
+
+#[test]
+fn no_code_where_there_is_no_distance() {
+    let refused = |level, entries: &[f32], x: &[f32]| {
+        let (mut residual, mut codes) = (x.to_vec(), vec![u32::MAX; x.len() / 3]);
+        let outcome = Codebook::new(level, entries, 3).search(&mut residual, &mut codes, &Threads::new(1));
+        assert_eq!(outcome, Err(Unmeasurable), "{level:?}: {entries:?}, {x:?}");
+    };
+    let usual = [1.0, 2.0, 3.0, -1.0, 0.5, 0.0];
+    for level in Level::available() {
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -1e19] {
+            refused(level, &usual, &[0.0, wrong, 0.0]);
+            refused(level, &usual, &[1.0, 2.0, 3.0, 0.0, 0.0, wrong]);
+            refused(level, &[1.0, 2.0, 3.0, 0.0, wrong, 0.0], &[0.0; 3]);
+        }
+        // Near the bound distances are what they are.
+        let far = [3e18, 0.0, 0.0, -3e18, 0.0, 0.0];
+        assert_eq!(search(&Codebook::new(level, &far, 3), &[-2e18, 3e18, 1.0], 1).0, [1], "{level:?}");
+    }
 }

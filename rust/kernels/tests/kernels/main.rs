@@ -1,6 +1,7 @@
 //! The kernels through the crate's public interface, on every instruction set of this processor, each against the plain
 //! loops that define it.
 
+mod absurd;
 mod attention;
 mod canonical;
 mod code_search;

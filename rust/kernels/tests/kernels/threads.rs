@@ -48,9 +48,9 @@ fn elu_on_any_number_of_threads() {
     }
 }
 
-/// After a pause the workers are asleep, and are woken.
+/// After a pause the workers are asleep. (That they are woken is tested where one sees them, in `team.rs`.)
 #[test]
-fn a_team_after_a_pause() {
+fn the_same_bits_after_a_pause() {
     let (threads, level) = (Threads::new(3), Level::detect());
     let expected = on(&Threads::new(1), level, SHAPES[0]);
     for _ in 0..5 {

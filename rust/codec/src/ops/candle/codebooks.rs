@@ -3,7 +3,8 @@
 use candle_core::{D, Device, Tensor};
 
 use super::{Composed, bytes};
-use crate::ops::{Backend, Codebooks, Signal};
+use crate::finite::check_tensor;
+use crate::ops::{Backend, Codebooks, Signal, unmeasurable};
 use crate::{Error, Result};
 
 pub(super) struct Books {
@@ -57,6 +58,7 @@ impl Book {
         let own = x.sqr()?.sum_keepdim(D::Minus1)?;
         let squared = x.matmul(&self.factors)?.broadcast_add(&self.squares)?.broadcast_add(&own)?;
         // Roots round distances together that are not equal: a tie is what PyTorch's `cdist` has as one.
+        check_tensor(&squared, "distances")?;
         let distances = squared.relu()?.sqrt()?;
         let least = distances.broadcast_eq(&distances.min_keepdim(D::Minus1)?)?;
         let (codes, last) = (self.codes.broadcast_as(least.shape())?, self.last.broadcast_as(least.shape())?);
@@ -69,8 +71,11 @@ impl Codebooks for Books {
         crate::ops::fault_point()?;
         let mut residual = x.contiguous()?;
         let mut codes = Vec::with_capacity(count);
-        for book in &self.books[..count] {
-            let nearest = book.nearest(&residual)?;
+        for (k, book) in self.books[..count].iter().enumerate() {
+            let nearest = book.nearest(&residual).map_err(|error| match error {
+                Error::Numeric(_) => unmeasurable(k),
+                other => other,
+            })?;
             residual = (residual - book.entries.index_select(&nearest, 0)?)?;
             codes.push(nearest);
         }

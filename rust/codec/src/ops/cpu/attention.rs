@@ -5,6 +5,7 @@ use mimi_kernels::{self as kernels, Steps, attend, cache_len, written};
 
 use super::{Kernels, host};
 use crate::Result;
+use crate::finite::check_finite_with_room;
 use crate::ops::{Angles, Attention, AttentionShape, Signal};
 use crate::ops::state::{Block, Slot, StateLayout};
 
@@ -30,6 +31,8 @@ impl Attention for Ring {
         let cache_len = cache_len(&self.shape);
         let Kernels { level, threads, .. } = &self.kernels;
         host::with_floats(qkv, |qkv| {
+            // What will be remembered, once keys are turned by their angles.
+            check_finite_with_room(qkv, "queries, keys or values")?;
             host::with_floats(&angles.table, |rotary| {
                 self.kernels.write((rows, steps, out_width), |out| {
                     let position = |i| block.position(i, self.rows_per_frame);

@@ -1,11 +1,11 @@
 //! Codebooks packed for the search.
 
 use candle_core::Tensor;
-use mimi_kernels::Codebook;
+use mimi_kernels::{Codebook, Unmeasurable};
 
 use super::{Kernels, host};
-use crate::Result;
-use crate::ops::{Codebooks, Signal};
+use crate::ops::{Codebooks, Signal, unmeasurable};
+use crate::{Result, memory};
 
 pub(super) struct Books {
     books: Vec<Codebook>,
@@ -28,11 +28,14 @@ impl Codebooks for Books {
         crate::ops::fault_point()?;
         let vectors = x.dim(0)?;
         host::with_floats(x, |x| {
-            let mut residual = x.to_vec();
-            let mut codes = vec![0; vectors * count];
-            let mut found = vec![0; vectors];
+            let mut residual = memory::copy(x)?;
+            let mut codes = memory::with_room(vectors * count)?;
+            codes.resize(vectors * count, 0);
+            let mut found = memory::with_room(vectors)?;
+            found.resize(vectors, 0);
             for (k, book) in self.books[..count].iter().enumerate() {
-                book.search(&mut residual, &mut found, &self.kernels.threads);
+                let outcome = book.search(&mut residual, &mut found, &self.kernels.threads);
+                outcome.map_err(|Unmeasurable| unmeasurable(k))?;
                 codes[k..].iter_mut().step_by(count).zip(&found).for_each(|(code, &found)| *code = found);
             }
             Ok(codes)

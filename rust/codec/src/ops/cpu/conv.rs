@@ -5,6 +5,7 @@ use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
 
 use super::{Kernels, host, kernels_activation};
 use crate::Result;
+use crate::finite::check_finite;
 use crate::ops::{ConvShape, Operation, Signal, edge};
 use crate::ops::state::{Block, Slot, StateLayout};
 
@@ -53,6 +54,8 @@ impl Conv {
             host::with_floats(old, |old| {
                 let mut edges = Vec::with_capacity(rows * edge_len);
                 for (&row, x) in block.rows.iter().zip(x.chunks_exact(steps * c_in)) {
+                    // What will be remembered.
+                    check_finite(&x[steps.saturating_sub(history) * c_in..], "inputs of a convolution")?;
                     edges.extend_from_slice(&old[row * history * c_in..][..history * c_in]);
                     edges.extend_from_slice(&x[..first_inputs * c_in]);
                 }

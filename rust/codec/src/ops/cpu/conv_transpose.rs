@@ -5,6 +5,7 @@ use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, Strided, pro
 
 use super::{Kernels, host, kernels_activation};
 use crate::Result;
+use crate::finite::check_finite;
 use crate::ops::{ConvTransposeShape, Operation, Signal, transposed};
 use crate::ops::state::{Block, Slot, StateLayout};
 
@@ -47,6 +48,8 @@ impl Operation for Dense {
             host::with_floats(&previous, |previous| {
                 let mut edges = Vec::with_capacity(2 * rows * c_in);
                 for (previous, x) in previous.chunks_exact(c_in).zip(x.chunks_exact(steps * c_in)) {
+                    // What will be remembered.
+                    check_finite(&x[(steps - 1) * c_in..], "inputs of a convolution")?;
                     edges.extend_from_slice(previous);
                     edges.extend_from_slice(&x[..c_in]);
                 }
@@ -100,6 +103,7 @@ impl Operation for Depthwise {
                     let weights = DepthwiseUpsample { taps: &self.taps, channels, stride };
                     let rows = previous.chunks_exact(channels).zip(x.chunks_exact(steps * channels));
                     for ((previous, x), out) in rows.zip(out.chunks_exact_mut(steps * stride * channels)) {
+                        check_finite(&x[(steps - 1) * channels..], "inputs of a convolution")?;
                         upsample(self.kernels.level, &weights, previous, x, out);
                     }
                     Ok(())

@@ -61,7 +61,7 @@ impl Kernels {
         fault_point()?;
         let shape = shape.into();
         let len = shape.elem_count();
-        let mut data = self.spare.take(len);
+        let mut data = self.spare.take(len)?;
         write(&mut data[..len])?;
         fault_point()?;
         // The tensor of the whole memory, and the signal at its front.

@@ -85,3 +85,14 @@ fn sums() {
         }
     }
 }
+
+#[test]
+fn no_code_where_distances_overflow() {
+    for made in made(1, |backend, _| backend.codebooks(2, &mut [Ok(vec![1.0, 0.0, -1.0, 0.0])].into_iter())) {
+        for wrong in [f32::NAN, f32::INFINITY, 1e30] {
+            let x = tensor(&[1.0, 0.0, 0.0, wrong], (2, 2));
+            let outcome = made.operation.search(&x, 1);
+            assert!(matches!(outcome, Err(crate::Error::Numeric(_))), "{}, {wrong}: {outcome:?}", made.name);
+        }
+    }
+}

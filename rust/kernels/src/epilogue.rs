@@ -1,0 +1,39 @@
+//! What is done with the sums of a product before they are stored.
+
+use crate::math;
+use crate::simd::Simd;
+
+/// What is applied to a product before it is stored: the residual is added, then the activation taken.
+#[derive(Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// A matrix of the product's shape, added to it.
+    pub residual: Option<&'a [f32]>,
+    /// A function of each element.
+    pub activation: Option<Activation>,
+}
+
+/// An element-wise function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x` above zero, `e^x - 1` below.
+    Elu,
+    /// GELU with the exact normal distribution.
+    GeluErf,
+    /// GELU with its tanh approximation.
+    GeluTanh,
+}
+
+/// The residual and the activation, for the `left` elements from `at` on.
+#[inline(always)]
+pub(crate) fn finish<S: Simd>(s: S, epilogue: &Epilogue<'_>, sum: S::Vector, at: usize, left: usize) -> S::Vector {
+    let sum = match epilogue.residual {
+        Some(residual) => s.add(sum, s.load_partial(&residual[at..at + left], 0.0)),
+        None => sum,
+    };
+    match epilogue.activation {
+        None => sum,
+        Some(Activation::Elu) => math::elu(s, sum),
+        Some(Activation::GeluErf) => math::gelu_erf(s, sum),
+        Some(Activation::GeluTanh) => math::gelu_tanh(s, sum),
+    }
+}
