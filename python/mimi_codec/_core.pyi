@@ -106,7 +106,7 @@ class Mimi:
 
 @final
 class EncoderStream:
-    """The state of B encoders that run in step. Calls from several threads are serialised."""
+    """The state of B encoders side by side. Calls from several threads follow one another."""
 
     def __new__(cls, model: Mimi, batch_size: int, num_codebooks: int) -> EncoderStream: ...
     @property
@@ -141,7 +141,7 @@ class EncoderStream:
 
 @final
 class DecoderStream:
-    """The state of B decoders that run in step. Calls from several threads are serialised."""
+    """The state of B decoders side by side. Calls from several threads follow one another."""
 
     def __new__(cls, model: Mimi, batch_size: int) -> DecoderStream: ...
     @property

@@ -79,7 +79,7 @@ class Mimi:
 
         Raises:
             LoadError: nothing of that name, no network, or a corrupt file.
-            WeightsError: a tensor is missing, misshapen or surplus.
+            WeightsError: a tensor is missing, has a wrong shape, or is one too many.
             ConfigError: the configuration is not supported, or an option is outside its range.
             DeviceError: the device is not supported.
         """
@@ -101,7 +101,17 @@ class Mimi:
     ) -> Mimi:
         """The small model inside the package: real speech at low quality, no network.
 
-        24 kHz, 12.5 frames a second, 16 codebooks of 1024. Its weights are CC BY-SA 3.0.
+        24 kHz, 12.5 frames per second, 16 codebooks of 1024. Its weights are CC BY-SA 3.0.
+
+        Args:
+            parts, num_codebooks, threads, dtype: as in `from_pretrained`.
+
+        Returns:
+            The model.
+
+        Raises:
+            ConfigError: an option outside its range.
+            InputTypeError: an option of another type.
         """
         options = check_options(parts, num_codebooks, threads, dtype, "cpu")
         return cls._load(Source("demo", "demo", demo_directory()), options)
@@ -237,7 +247,7 @@ class Mimi:
             pcm: the samples; a NumPy array, a buffer, or a CPU array of another library.
             num_codebooks: K; None gives all that are loaded. Fewer codebooks are the first rows of more.
             lengths: valid samples of each row of a batch. A row gives the codes it would give alone, then -1.
-            padding: end of a clip that is no whole number of frames. "transformers" pads at every convolution as
+            padding: end of a clip that is not a whole number of frames. "transformers" pads at every convolution as
                 Transformers does, "moshi" pads the clip with zeros; only the last frame can differ.
 
         Raises:
