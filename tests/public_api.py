@@ -15,14 +15,14 @@ MODULES = (
     "mimi_codec.audio",
     "mimi_codec.config",
     "mimi_codec.errors",
-    "mimi_codec.moshi",
-    "mimi_codec.rustymimi",
     "mimi_codec.synthetic",
     "mimi_codec.token_files",
     "mimi_codec.tokens",
     "mimi_codec.tokens.csm",
     "mimi_codec.tokens.hf_moshi",
     "mimi_codec.tokens.stt",
+    "mimi_codec.moshi",
+    "mimi_codec.rustymimi",
     "mimi_codec.transformers",
 )
 
