@@ -16,8 +16,6 @@ MODULES = (
     "mimi_codec.config",
     "mimi_codec.errors",
     "mimi_codec.model",
-    "mimi_codec.moshi",
-    "mimi_codec.rustymimi",
     "mimi_codec.streams",
     "mimi_codec.synthetic",
     "mimi_codec.token_files",
@@ -25,6 +23,8 @@ MODULES = (
     "mimi_codec.tokens.csm",
     "mimi_codec.tokens.hf_moshi",
     "mimi_codec.tokens.stt",
+    "mimi_codec.moshi",
+    "mimi_codec.rustymimi",
     "mimi_codec.transformers",
 )
 

@@ -59,7 +59,7 @@ class TestEndurance:
 class TestPositions:
     """Attention sees differences of positions: a stream moved far ahead is the same stream.
 
-    The state is a safetensors file whose `positions` count the steps of each row. After a move the cached keys still
+    The state is a safetensors file whose `frames` count those that each row has seen. After a move the cached keys still
     carry the rotation of their old place, so both streams take 60 frames, ten windows of both layers, before they are
     compared.
     """
@@ -91,10 +91,10 @@ class TestPositions:
 
 
 def position_entries(state: bytes) -> list[slice]:
-    """Where the positions of a saved state lie, 8 bytes each."""
+    """Where the frames that each row of a saved state has seen are counted, 8 bytes each."""
     size = int.from_bytes(state[:8], "little")
     header = json.loads(state[8 : 8 + size])
-    spans = [entry["data_offsets"] for name, entry in header.items() if "position" in name]
+    spans = [entry["data_offsets"] for name, entry in header.items() if name == "frames"]
     places = [slice(8 + size + at, 8 + size + at + 8) for begin, end in spans for at in range(begin, end, 8)]
     assert places, f"no positions among {list(header)}"
     return places
@@ -104,9 +104,9 @@ def positions(state: bytes) -> list[int]:
     return [int.from_bytes(state[place], "little") for place in position_entries(state)]
 
 
-def move(state: bytes, steps: int) -> bytes:
-    """A saved state with every position `steps` further on."""
+def move(state: bytes, frames: int) -> bytes:
+    """A saved state with every position `frames` further on."""
     moved = bytearray(state)
     for place in position_entries(state):
-        moved[place] = (int.from_bytes(state[place], "little") + steps).to_bytes(8, "little")
+        moved[place] = (int.from_bytes(state[place], "little") + frames).to_bytes(8, "little")
     return sealed(bytes(moved))

@@ -148,7 +148,7 @@ class Model:
 
 @final
 class Stream:
-    """The state of B rows that go through a codec in step. Calls from several threads are serialised.
+    """The state of B rows that go through a codec side by side. Calls from several threads follow one another.
 
     `direction` is "to_codes", "to_latents", "from_codes" or "from_latents"; `num_codebooks` counts for the first alone.
     What is given and taken: samples (B, n) float32, codes (B, K, m) int64, latents (B, D, m) float32. Rows that rest, or

@@ -91,7 +91,7 @@ class Mimi(Facts):
 
         Raises:
             LoadError: nothing of that name, no network, or a corrupt file.
-            WeightsError: a tensor is missing, misshapen or surplus.
+            WeightsError: a tensor is missing, has a wrong shape, or is one too many.
             ConfigError: the configuration is not supported, or an option is outside its range.
             DeviceError: the device is not supported.
 

@@ -40,8 +40,8 @@ impl<T> Locked<T> {
     /// [`Error::Stream`] if an earlier call panicked, or if the process was forked inside a call.
     pub(crate) fn lock(&self) -> Result<MutexGuard<'_, T>> {
         if !self.is_ours() {
-            let message = "this process was forked while another thread used the stream, which is therefore of no \
-                           use here: make a new one";
+            let message = "this process was forked while another thread used the stream, so it cannot be used here: \
+                           make a new one";
             return Err(Error::Stream(message.into()));
         }
         let failed = |_| {
