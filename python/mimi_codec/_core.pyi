@@ -151,8 +151,8 @@ class Stream:
     """The state of B rows that go through a codec side by side. Calls from several threads follow one another.
 
     `direction` is "to_codes", "to_latents", "from_codes" or "from_latents"; `num_codebooks` counts for the first alone.
-    What is given and taken: samples (B, n) float32, codes (B, K, m) int64, latents (B, D, m) float32. Rows that rest, or
-    have fewer frames than others, have -1 in codes and 0 in latents and samples.
+    What is given and taken: samples (B, n) float32, codes (B, K, m) int64, latents (B, D, m) float32. Rows that rest,
+    or have fewer frames than others, have -1 in codes and 0 in latents and samples.
     """
 
     def __new__(cls, model: Model, direction: str, batch_size: int, num_codebooks: int) -> Stream: ...

@@ -9,7 +9,7 @@ Shapes: B rows, n samples, K codebooks, m frames.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self, SupportsFloat
+from typing import NoReturn, Self, SupportsFloat
 
 from . import _core
 from ._arrays import ArrayInput, Float32Array, Int64Array, to_codes, to_frames, to_mask, to_pcm_batch
@@ -17,6 +17,7 @@ from ._options import Stop, to_limits
 from .errors import AudioError, CodesError, InputTypeError
 
 __all__ = ["DecoderStream", "EncoderStream"]
+
 
 class Stream:
     """What both streams share; subclasses give the rows their results."""

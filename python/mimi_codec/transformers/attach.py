@@ -84,7 +84,7 @@ def _check_same(codec: Mimi, config: MimiConfig) -> None:
         ("codebooks", config.num_quantizers, codec.num_codebooks),
         ("entries per codebook", config.codebook_size, codec.codebook_size),
         # config.frame_size takes every latent stride for 2
-        ("samples per frame", math.prod(config.upsampling_ratios) * config.latent_stride, codec.frame_size),
+        ("samples per frame", math.prod(config.upsampling_ratios or ()) * config.latent_stride, codec.frame_size),
         ("samples per second", config.sampling_rate, codec.sample_rate),
     ):
         if expected != got:
