@@ -59,8 +59,8 @@ class TestEndurance:
 class TestPositions:
     """Attention sees differences of positions: a stream moved far ahead is the same stream.
 
-    The state is a safetensors file whose `frames` count what each row has seen. After a move the cached keys still carry
-    the rotation of their old place, so both streams take 60 frames, ten windows of both layers, before they are
+    The state is a safetensors file whose `frames` count what each row has seen. After a move the cached keys still
+    carry the rotation of their old place, so both streams take 60 frames, ten windows of both layers, before they are
     compared.
     """
 

@@ -46,12 +46,7 @@ fn main() -> Result<()> {
 }
 
 /// Goes on from the saved stream with one frame, or makes it.
-fn run(
-    file: &Path,
-    full: usize,
-    stream: &mut Stream,
-    push: impl Fn(&mut Stream, usize) -> Result<()>,
-) -> Result<()> {
+fn run(file: &Path, full: usize, stream: &mut Stream, push: impl Fn(&mut Stream, usize) -> Result<()>) -> Result<()> {
     let failed = |error| Error::Stream(format!("expected a file at {}, got {error}", file.display()));
     if file.exists() {
         stream.load(&std::fs::read(file).map_err(failed)?, None)?;

@@ -79,7 +79,8 @@ impl LoadOptions {
 
 impl Device {
     fn candle(self) -> Result<candle_core::Device> {
-        let failed = |error: candle_core::Error| Error::Device(format!("expected device {self}, got an error: {error}"));
+        let failed =
+            |error: candle_core::Error| Error::Device(format!("expected device {self}, got an error: {error}"));
         match self {
             Self::Cpu | Self::CandleCpu => Ok(candle_core::Device::Cpu),
             // One stream for all threads: a tensor made on one may be used on another.

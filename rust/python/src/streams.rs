@@ -63,7 +63,9 @@ impl Stream {
             all.map_err(|error| crate::errors::to_python(py, &error))
         }
         Ok(match self.direction {
-            Direction::ToCodes(codebooks) => codes_out(py, &all(py, outputs, Output::into_codes)?, codebooks)?.into_any(),
+            Direction::ToCodes(codebooks) => {
+                codes_out(py, &all(py, outputs, Output::into_codes)?, codebooks)?.into_any()
+            }
             Direction::ToLatents => {
                 latents_out(py, &all(py, outputs, Output::into_latents)?, self.latent_dim)?.into_any()
             }
@@ -77,13 +79,7 @@ impl Stream {
 #[pymethods]
 impl Stream {
     #[new]
-    fn new(
-        py: Python<'_>,
-        model: &Model,
-        direction: &str,
-        batch_size: usize,
-        num_codebooks: usize,
-    ) -> PyResult<Self> {
+    fn new(py: Python<'_>, model: &Model, direction: &str, batch_size: usize, num_codebooks: usize) -> PyResult<Self> {
         let direction = match direction {
             "to_codes" => Direction::ToCodes(num_codebooks),
             "to_latents" => Direction::ToLatents,

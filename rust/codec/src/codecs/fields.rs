@@ -64,7 +64,11 @@ impl Fields<'_> {
     }
 
     /// A field that may be absent or null.
-    pub(super) fn optional<T: Default>(&self, key: &str, read: impl Fn(&Self, &str, T) -> Result<T>) -> Result<Option<T>> {
+    pub(super) fn optional<T: Default>(
+        &self,
+        key: &str,
+        read: impl Fn(&Self, &str, T) -> Result<T>,
+    ) -> Result<Option<T>> {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(_) => read(self, key, T::default()).map(Some),

@@ -94,9 +94,8 @@ fn recognise(files: &Files) -> Result<(&'static Family, Found, Description)> {
         }
         Err(found) => {
             let (first, second) = (&found[0].1.prefix, &found[1].1.prefix);
-            let message = format!(
-                "expected one codec, found several: with the prefix {first:?} and with the prefix {second:?}"
-            );
+            let message =
+                format!("expected one codec, found several: with the prefix {first:?} and with the prefix {second:?}");
             Err(Error::file(files.path(), message))
         }
     }

@@ -38,11 +38,8 @@ pub(super) static FAMILY: Family = Family {
     describe,
 };
 
-const MODEL_TYPES: &[&str] = &[
-    "pocket_tts_audio_tokenizer",
-    "pocket_tts_audio_tokenizer_encoder",
-    "pocket_tts_audio_tokenizer_decoder",
-];
+const MODEL_TYPES: &[&str] =
+    &["pocket_tts_audio_tokenizer", "pocket_tts_audio_tokenizer_encoder", "pocket_tts_audio_tokenizer_decoder"];
 /// The number of Kyutai's layout.
 const KYUTAI: usize = 1;
 
@@ -94,11 +91,13 @@ fn describe(files: &Files, found: &Found) -> Result<Description> {
     let config = match files.config() {
         Some(root) if root.get("mimi").is_some_and(Value::is_object) => Config::from_kyutai(&root["mimi"])?,
         Some(root) if says(root, MODEL_TYPES) == Some(true) => Config::from_transformers(root)?,
-        Some(root) => match nested_config(root, &found.prefix, MODEL_TYPES, &["audio_tokenizer_config", "codec_config"]) {
-            Some(nested) => Config::from_transformers(nested)?,
-            None if found.layout == KYUTAI => Config::from_shapes(files, &found.prefix)?,
-            None => Config::from_transformers(root)?,
-        },
+        Some(root) => {
+            match nested_config(root, &found.prefix, MODEL_TYPES, &["audio_tokenizer_config", "codec_config"]) {
+                Some(nested) => Config::from_transformers(nested)?,
+                None if found.layout == KYUTAI => Config::from_shapes(files, &found.prefix)?,
+                None => Config::from_transformers(root)?,
+            }
+        }
         None if found.layout == KYUTAI => Config::from_shapes(files, &found.prefix)?,
         None => Config::from_transformers(&json!({}))?,
     };
@@ -190,7 +189,8 @@ impl Config {
         let or = |key: &str, usual: &Map<String, Value>| {
             map.get(key).filter(|value| !value.is_null()).map_or(Ok(usual.clone()), |_| section(map, key))
         };
-        let (decoder_seanet, decoder_transformer) = (or("decoder_seanet", &seanet)?, or("decoder_transformer", &transformer)?);
+        let (decoder_seanet, decoder_transformer) =
+            (or("decoder_seanet", &seanet)?, or("decoder_transformer", &transformer)?);
         let encoder: Half = half(&seanet, &transformer, Fields(map).size("inner_dim", latent_dim)?)?;
         let decoder: Half = half(&decoder_seanet, &decoder_transformer, latent_dim)?;
         let fields = Fields(&seanet);
@@ -244,7 +244,8 @@ impl Config {
                 512 => (8, 250),
                 128 => (4, 50),
                 other => {
-                    let message = format!("expected a config.json with a section `mimi` for a width of {other}, got none");
+                    let message =
+                        format!("expected a config.json with a section `mimi` for a width of {other}, got none");
                     return Err(Error::config("mimi", message));
                 }
             };
@@ -309,7 +310,12 @@ impl Config {
         let act = &self.hidden_act;
         require(matches!(act.as_str(), "gelu" | "gelu_pytorch_tanh" | "gelu_new"), "hidden_act", "a GELU", act)?;
         require(self.norm_eps.is_finite() && self.norm_eps >= 0.0, "norm_eps", "a number >= 0", self.norm_eps)?;
-        require(self.rope_theta.is_finite() && self.rope_theta > 0.0, "rope_theta", "a positive number", self.rope_theta)?;
+        require(
+            self.rope_theta.is_finite() && self.rope_theta > 0.0,
+            "rope_theta",
+            "a positive number",
+            self.rope_theta,
+        )?;
         for half in halves {
             let (heads, kv_heads) = (half.num_attention_heads, half.num_key_value_heads);
             let layers = half.num_hidden_layers;
@@ -317,7 +323,12 @@ impl Config {
             require(heads.is_multiple_of(kv_heads), "num_key_value_heads", &format!("a divisor of {heads}"), kv_heads)?;
             require(half.head_dim.is_multiple_of(2), "head_dim", "an even number", half.head_dim)?;
             let together = heads.saturating_mul(half.head_dim);
-            require(together <= MAX_SIZE, "head_dim", &format!("all heads together at most {MAX_SIZE} wide"), together)?;
+            require(
+                together <= MAX_SIZE,
+                "head_dim",
+                &format!("all heads together at most {MAX_SIZE} wide"),
+                together,
+            )?;
             require(self.compress <= half.num_filters, "compress", "at most num_filters", self.compress)?;
             let widest = self.seanet(half).channels(count);
             require(widest <= MAX_SIZE, "num_filters", &format!("at most {MAX_SIZE} channels"), widest)?;

@@ -148,12 +148,7 @@ fn layers(
 }
 
 /// The layers of a chain inside a layer.
-fn inner(
-    builder: &mut Builder<'_>,
-    chain: &[Node],
-    steps: usize,
-    last: Option<Activation>,
-) -> Result<Vec<Layer>> {
+fn inner(builder: &mut Builder<'_>, chain: &[Node], steps: usize, last: Option<Activation>) -> Result<Vec<Layer>> {
     let made = layers(builder, chain, &sizes::steps(chain, steps), last)?;
     Ok(made.into_iter().map(|(_, layer)| layer).collect())
 }

@@ -27,7 +27,6 @@ pub(crate) use state::{Block, Slot, State, StateLayout};
 
 use crate::{Error, Result, memory};
 
-
 /// Where a model's operations run, decided once when it is loaded: it makes them, and says how to feed them.
 pub(crate) trait Backend: Send + Sync {
     /// The instruction set of the kernels, or the kind of device.

@@ -13,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{DType, Device, Tensor};
 use mimi_kernels::Strips;
 
-use crate::{Result, memory};
 use super::fault_point;
+use crate::{Result, memory};
 use journal::Journal;
 
 /// The tensors that a model's layers remember between blocks.

@@ -137,7 +137,8 @@ impl Plan {
         for spec in self.tensors() {
             let elements = spec.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
             if elements.is_none_or(|elements| elements > MAX_TENSOR) {
-                let message = format!("tensor `{}` of shape {:?} has more than {MAX_TENSOR} elements", spec.name, spec.shape);
+                let message =
+                    format!("tensor `{}` of shape {:?} has more than {MAX_TENSOR} elements", spec.name, spec.shape);
                 return Err(Error::config(field(&spec.name), message));
             }
         }

@@ -1,6 +1,6 @@
 //! Whole clips: streams of one row that are thrown away.
 
-use super::{Direction, Stream, StopFn};
+use super::{Direction, StopFn, Stream};
 use crate::model::Model;
 use crate::values::{Codes, Input, Latents, Output, blame, check_codes, check_latents};
 use crate::{Error, Result, memory};

@@ -54,12 +54,7 @@ impl Stream {
         Ok(outputs)
     }
 
-    fn drive(
-        &mut self,
-        inputs: &[Option<Input<'_>>],
-        end: Option<Padding>,
-        stop: StopFn<'_>,
-    ) -> Result<Vec<Output>> {
+    fn drive(&mut self, inputs: &[Option<Input<'_>>], end: Option<Padding>, stop: StopFn<'_>) -> Result<Vec<Output>> {
         let frame_size = self.model.frame_size();
         let nothing = self.direction.nothing();
         let kept: Vec<Vec<f32>> = self.rows.iter().map(|row| row.pending.clone()).collect();

@@ -23,6 +23,9 @@ const ENTRY: &str = "mimi_stream";
 /// Digits of a checksum.
 const SUM_LEN: usize = 8;
 
+/// More than a row will ever see; the steps of so many can still be counted.
+const MAX_FRAMES: i64 = 1 << 53;
+
 /// Tensors `(rows,)` of int64.
 const COUNTERS: [&str; 3] = ["frames", "ended", "pending_samples"];
 
@@ -84,7 +87,11 @@ impl Stream {
         for name in COUNTERS {
             let view = tensor(name, Dtype::I64, Some(&[rows.len()]))?;
             let values = view.data().as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes));
-            let most = if name == "ended" { 1 } else { i64::MAX };
+            let most = match name {
+                "ended" => 1,
+                "frames" => MAX_FRAMES,
+                _ => i64::MAX,
+            };
             let counter = values.map(|value| match u64::try_from(value) {
                 Ok(counter) if value <= most => Ok(counter),
                 _ => Err(damaged(format!("{value} in {name}"))),
@@ -135,9 +142,9 @@ impl Stream {
         }
         self.state.begin();
         let block = Block::new(&self.state, &rows, false);
-        let written = slots.iter().try_for_each(|(slot, parts)| {
-            parts.iter().enumerate().try_for_each(|(i, part)| block.set(*slot, i, part))
-        });
+        let written = slots
+            .iter()
+            .try_for_each(|(slot, parts)| parts.iter().enumerate().try_for_each(|(i, part)| block.set(*slot, i, part)));
         self.state.settle(written)?;
         for ((&row, loaded), frames) in rows.iter().zip(loaded).zip(frames) {
             self.rows[row] = loaded;

@@ -1,8 +1,8 @@
 //! Calls in which an operation fails, each in turn: the stream is then as it was, and goes on.
 #![allow(clippy::unwrap_used)]
 
-use crate::Result;
 use crate::Codes;
+use crate::Result;
 use crate::fixture::{DecoderStream, EncoderStream, GO_ON, Mimi, Random, bits, checkpoint, load, tiny_configs};
 use crate::ops::faults::with_fault;
 

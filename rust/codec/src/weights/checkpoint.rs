@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safetensors::Dtype;
 
-use super::file::TensorFiles;
-use super::layout::{Layout, Location, half_split_rows, is_weight_norm};
 use super::Files;
+use super::file::TensorFiles;
 use super::fingerprint::{Fingerprints, Sums};
+use super::layout::{Layout, Location, half_split_rows, is_weight_norm};
 use crate::parts::Parts;
 use crate::plan::{Kind, Part, TensorSpec};
 use crate::{Error, Result};
@@ -27,12 +27,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::File`] for weights that are split by weight norm.
-    pub(crate) fn new(
-        files: Files,
-        prefix: String,
-        layout: &'static Layout,
-        specs: Vec<TensorSpec>,
-    ) -> Result<Self> {
+    pub(crate) fn new(files: Files, prefix: String, layout: &'static Layout, specs: Vec<TensorSpec>) -> Result<Self> {
         let files = files.tensors;
         if let Some(name) = files.names().find(|name| name.starts_with(&prefix) && is_weight_norm(name)) {
             let message = format!(

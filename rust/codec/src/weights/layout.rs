@@ -86,8 +86,7 @@ pub(super) struct Location {
 impl Layout {
     /// The place of a tensor: under the first of its spellings that is `present`, else under its usual one.
     pub(super) fn locate(&self, spec: &TensorSpec, prefix: &str, present: impl Fn(&str) -> bool) -> Location {
-        let mut location =
-            Location { name: String::new(), shape: spec.shape.clone(), rows: None, interleaved: None };
+        let mut location = Location { name: String::new(), shape: spec.shape.clone(), rows: None, interleaved: None };
         let names = match ((self.spell)(spec), &spec.kind) {
             (Spelled::Fused(names), Kind::Projected { rows, of, rotary }) => {
                 location.rows = Some(rows.clone());

@@ -139,7 +139,8 @@ pub(crate) fn checkpoint_with(config: &MimiConfig, change: impl Fn(&TensorSpec, 
     let directory = TempDir::new();
     fs::write(directory.join("config.json"), config.to_json()).unwrap();
     let random = &mut Random::new(1);
-    let tensors: Vec<(TensorSpec, Vec<u8>)> = config.tensors()
+    let tensors: Vec<(TensorSpec, Vec<u8>)> = config
+        .tensors()
         .into_iter()
         .map(|spec| {
             let mut values = values(random, &spec);

@@ -8,8 +8,8 @@ mod chunks;
 mod failures;
 mod fingerprints;
 mod fixture;
-mod streams;
 mod interruptions;
 mod saved;
+mod streams;
 #[path = "../temp_dir/mod.rs"]
 mod temp_dir;

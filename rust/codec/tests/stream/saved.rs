@@ -185,6 +185,7 @@ fn values_that_cannot_be() {
     let fewer = with_bytes(&state, "pending_samples", &[2_i64.to_le_bytes(), 0_i64.to_le_bytes()].concat());
     refused(&mut stream, &fewer, "pending");
     refused(&mut stream, &with_bytes(&state, "ended", &2_i64.to_le_bytes()), "ended");
+    refused(&mut stream, &with_bytes(&state, "frames", &i64::MAX.to_le_bytes()), "frames");
     stream.load(&state).unwrap();
 }
 
@@ -193,11 +194,9 @@ fn years_in_a_stream() {
     // The position is only a number: a stream goes on after more steps than will ever be.
     let model = tiny(&tiny_configs()[0]);
     let state = encoder(&model).save().unwrap();
-    for position in [1_i64 << 31, 1 << 33, 1 << 53, i64::MAX] {
+    for position in [1_i64 << 31, 1 << 33, 1 << 53] {
         let mut stream = EncoderStream::new(&model, 2, 2).unwrap();
-        stream
-            .load(&with_bytes(&state, "frames", &[position.to_le_bytes(), position.to_le_bytes()].concat()))
-            .unwrap();
+        stream.load(&with_bytes(&state, "frames", &[position.to_le_bytes(), position.to_le_bytes()].concat())).unwrap();
         let clip = Random::new(24).clip(40 * model.frame_size());
         let codes: Vec<Codes> = stream.push(&[Some(&clip), None], GO_ON).unwrap();
         assert_eq!(codes[0].frames(), 40);

@@ -53,8 +53,14 @@ fn describe(files: &Files, found: &Found) -> Result<Description> {
     let config = match files.config() {
         None => MimiConfig::default(),
         Some(root) => {
-            let nested =
-                || nested_config(root, &found.prefix, MODEL_TYPES, &["codec_config", "audio_encoder_config", "mimi_config"]);
+            let nested = || {
+                nested_config(
+                    root,
+                    &found.prefix,
+                    MODEL_TYPES,
+                    &["codec_config", "audio_encoder_config", "mimi_config"],
+                )
+            };
             match says(root, MODEL_TYPES) {
                 Some(true) => MimiConfig::from_value(root)?,
                 says => match nested() {
@@ -63,8 +69,9 @@ fn describe(files: &Files, found: &Found) -> Result<Description> {
                     None if says.is_none() && found.prefix.is_empty() => MimiConfig::from_value(root)?,
                     None => {
                         let got = root.get("model_type").cloned().unwrap_or_default();
-                        let message =
-                            format!("expected \"mimi\" at the top level or in a part such as `codec_config`, got {got}");
+                        let message = format!(
+                            "expected \"mimi\" at the top level or in a part such as `codec_config`, got {got}"
+                        );
                         return Err(Error::config("model_type", message));
                     }
                 },

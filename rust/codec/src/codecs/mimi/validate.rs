@@ -1,8 +1,8 @@
 //! What a configuration must be for the codec to be built from it. The sizes bound every later allocation.
 
 use super::config::MimiConfig;
-use crate::codecs::fields::{MAX_COUNT, MAX_SIZE, require};
 use crate::Result;
+use crate::codecs::fields::{MAX_COUNT, MAX_SIZE, require};
 
 impl MimiConfig {
     /// Checks that the codec can be built from these fields.

@@ -3,8 +3,8 @@
 use candle_core::{D, Tensor};
 
 use crate::Result;
-use crate::ops::{Angles, Attention, AttentionShape, Signal};
 use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::{Angles, Attention, AttentionShape, Signal};
 
 pub(super) struct Windowed {
     shape: AttentionShape,

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 
 use super::{Composed, bytes, finish};
 use crate::Result;
-use crate::ops::{Backend, ConvShape, Operation, Signal, edge};
 use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::{Backend, ConvShape, Operation, Signal, edge};
 
 pub(super) struct Conv {
     shape: ConvShape,

@@ -7,8 +7,8 @@ use candle_core::Tensor;
 
 use super::{Composed, bytes, finish, product};
 use crate::Result;
-use crate::ops::{Backend, ConvTransposeShape, Operation, Signal, transposed};
 use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::{Backend, ConvTransposeShape, Operation, Signal, transposed};
 
 pub(super) struct ConvTranspose {
     shape: ConvTransposeShape,

@@ -4,8 +4,8 @@ use candle_core::{D, Tensor};
 
 use super::{Composed, activate, bytes, finish, product};
 use crate::Result;
-use crate::ops::{Activation, Backend, LinearShape, Operation, Signal, without_residual};
 use crate::ops::state::Block;
+use crate::ops::{Activation, Backend, LinearShape, Operation, Signal, without_residual};
 
 pub(super) struct Linear {
     /// `(c_in, c_out)`.

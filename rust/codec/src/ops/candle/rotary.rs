@@ -5,8 +5,8 @@ use candle_core::{DType, Tensor};
 use super::Composed;
 use crate::Result;
 use crate::ops::rotary::Frequencies;
-use crate::ops::{Angles, AttentionShape, Backend, Rotary};
 use crate::ops::state::Block;
+use crate::ops::{Angles, AttentionShape, Backend, Rotary};
 
 pub(super) struct Places {
     frequencies: Frequencies,
@@ -41,7 +41,10 @@ impl Places {
         let middle = before as f64 / 2.0;
         let from_start = numbers.broadcast_sub(&numbers.narrow(0, 0, steps)?.reshape((steps, 1))?)?;
         let outside = ((from_start - middle)?.abs()? - middle)?;
-        let empty = |row| before.saturating_sub(usize::try_from(block.position(row, self.shape.rows_per_frame)).unwrap_or(usize::MAX)) as f32;
+        let empty = |row| {
+            before.saturating_sub(usize::try_from(block.position(row, self.shape.rows_per_frame)).unwrap_or(usize::MAX))
+                as f32
+        };
         let empty: Vec<f32> = (0..rows).map(empty).collect();
         let empty = Tensor::from_vec(empty, (rows, 1, 1), device)?;
         // How far it lies before the session's start: at least one where nothing was kept. Halves and whole numbers of

@@ -5,8 +5,8 @@ use mimi_kernels as kernels;
 
 use super::{Kernels, host, kernels_activation};
 use crate::Result;
-use crate::ops::{Activation, Operation, Signal, without_residual};
 use crate::ops::state::Block;
+use crate::ops::{Activation, Operation, Signal, without_residual};
 
 pub(super) struct Activate {
     activation: kernels::Activation,

@@ -6,8 +6,8 @@ use mimi_kernels::{self as kernels, Steps, attend, cache_len, written};
 use super::{Kernels, host};
 use crate::Result;
 use crate::finite::check_finite_with_room;
-use crate::ops::{Angles, Attention, AttentionShape, Signal};
 use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::{Angles, Attention, AttentionShape, Signal};
 
 pub(super) struct Ring {
     shape: kernels::Attention,

@@ -6,8 +6,8 @@ use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
 use super::{Kernels, host, kernels_activation};
 use crate::Result;
 use crate::finite::check_finite;
-use crate::ops::{ConvShape, Operation, Signal, edge};
 use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::{ConvShape, Operation, Signal, edge};
 
 pub(super) struct Conv {
     shape: ConvShape,

@@ -6,8 +6,8 @@ use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, Strided, pro
 use super::{Kernels, host, kernels_activation};
 use crate::Result;
 use crate::finite::check_finite;
-use crate::ops::{ConvTransposeShape, Operation, Signal, transposed};
 use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::{ConvTransposeShape, Operation, Signal, transposed};
 
 /// All groups in one product whose rows are `stride` outputs.
 pub(super) struct Dense {

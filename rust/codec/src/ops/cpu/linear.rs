@@ -5,8 +5,8 @@ use mimi_kernels::{Activation, Epilogue, PackedMatrix, Precision, Rows, Strided,
 
 use super::{Kernels, host, kernels_activation};
 use crate::Result;
-use crate::ops::{LinearShape, Operation, Signal};
 use crate::ops::state::Block;
+use crate::ops::{LinearShape, Operation, Signal};
 
 pub(super) struct Linear {
     weight: PackedMatrix,

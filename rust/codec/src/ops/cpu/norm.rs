@@ -5,8 +5,8 @@ use mimi_kernels::layer_norm;
 
 use super::{Kernels, host};
 use crate::Result;
-use crate::ops::{Operation, Signal, without_residual};
 use crate::ops::state::Block;
+use crate::ops::{Operation, Signal, without_residual};
 
 pub(super) struct LayerNorm {
     weight: Vec<f32>,

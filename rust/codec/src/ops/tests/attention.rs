@@ -111,7 +111,8 @@ fn the_mask_of_a_block() {
         state.advance(&[row], seen);
     }
     for window in [1, 2, 5, 6] {
-        let rotary = composed().rotary(AttentionShape { heads, kv_heads, head_dim, window, rows_per_frame: 1 }, 100.0).unwrap();
+        let rotary =
+            composed().rotary(AttentionShape { heads, kv_heads, head_dim, window, rows_per_frame: 1 }, 100.0).unwrap();
         let before = window - 1;
         // Shorter and longer than the window, and longer than what is there from the start.
         for steps in [1, 3, 9, 300] {

@@ -229,7 +229,10 @@ fn unknown_names_cannot_be_read() {
     let directory = checkpoint(&random_tensors(&small_config()));
     let opened = open_and_check(directory.path()).unwrap();
     assert!(matches!(opened.read("nonsense"), Err(Error::MissingTensor { .. })));
-    assert!(matches!(opened.read_codebook("quantizer.semantic_residual_vector_quantizer.layers.2.codebook", 10), Err(Error::MissingTensor { .. })));
+    assert!(matches!(
+        opened.read_codebook("quantizer.semantic_residual_vector_quantizer.layers.2.codebook", 10),
+        Err(Error::MissingTensor { .. })
+    ));
 }
 
 #[test]

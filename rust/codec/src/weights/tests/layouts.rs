@@ -167,10 +167,7 @@ fn codebooks_are_sums_over_usage() {
 fn the_demo_model_opens() {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../python/mimi_codec/demo"));
     let demo = open(path).unwrap();
-    assert_eq!(
-        (demo.layout(), demo.config().num_quantizers, demo.config().codebook_size),
-        ("transformers", 16, 1024)
-    );
+    assert_eq!((demo.layout(), demo.config().num_quantizers, demo.config().codebook_size), ("transformers", 16, 1024));
     demo.check(Parts::Both, None).unwrap();
     let last = "quantizer.acoustic_residual_vector_quantizer.layers.14.codebook";
     assert_eq!(demo.read("encoder.layers.0.conv.weight").unwrap().len(), 8 * 7);
