@@ -12,8 +12,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use mimi_codec::config::SeanetLayer;
-use mimi_codec::{Codes, DecoderStream, EncoderStream, LoadOptions, Mimi, MimiConfig};
+use mimi_codec::{Direction, Dtype, Input, LoadOptions, MimiConfig, Model, Product, Stream};
 use mimi_kernels::simd::Level;
 use mimi_kernels::{
     Attention, Epilogue, PackedMatrix, Precision, Rows, Steps, Strided, Threads, attend, cache_len, product,
@@ -21,6 +20,8 @@ use mimi_kernels::{
 
 const CODEBOOKS: usize = 8;
 const ROUNDS: usize = 60;
+/// Rows in a frame up to which the codec may store weights in less than float32.
+const FEW_ROWS: usize = 8;
 
 /// The product of a layer in one frame; several layers of a kind are one entry.
 struct Layer {
@@ -35,47 +36,22 @@ struct Layer {
     slow: bool,
 }
 
-/// The layers of a convolution stack whose input has `steps` steps in a frame.
-fn seanet(half: &str, stack: &[SeanetLayer], mut steps: usize, slow_steps: usize) -> Vec<Layer> {
-    let mut layers = Vec::new();
-    let mut add = |name: String, rows: usize, depth: usize, columns: usize, stride: usize| {
-        layers.push(Layer { name, times: 1, rows, depth, columns, stride, slow: rows == slow_steps });
-    };
-    for layer in stack {
-        match *layer {
-            SeanetLayer::Conv { index, c_in, c_out, kernel, stride } => {
-                steps /= stride;
-                add(format!("{half}.{index}"), steps, kernel * c_in, c_out, stride * c_in);
-            }
-            SeanetLayer::ConvTranspose { index, c_in, c_out, stride, .. } => {
-                add(format!("{half}.{index} transposed"), steps, 2 * c_in, stride * c_out, c_in);
-                steps *= stride;
-            }
-            SeanetLayer::Residual { index, channels, hidden, kernel, shortcut, .. } => {
-                add(format!("{half}.{index} wide"), steps, kernel * channels, hidden, channels);
-                add(format!("{half}.{index} narrow"), steps, hidden, channels, hidden);
-                if shortcut {
-                    add(format!("{half}.{index} shortcut"), steps, channels, channels, channels);
-                }
-            }
-            SeanetLayer::Elu => {}
+/// The layers of a chain; those of a transformer's layers, which are alike, are one entry.
+fn chain(products: &[Product]) -> Vec<Layer> {
+    let mut layers: Vec<Layer> = Vec::new();
+    for Product { name, rows, depth, columns, stride } in products {
+        let (rows, depth, columns, stride) = (*rows, *depth, *columns, *stride);
+        // Without the numbers of the transformer's layers.
+        let name = match name.split_once("_transformer.layers.").and_then(|(_, rest)| rest.split_once('.')) {
+            Some((_, rest)) => rest.replace("q_proj", "qkv_proj"),
+            None => name.trim_end_matches(".conv").to_owned(),
+        };
+        match layers.iter_mut().find(|layer| layer.name == name) {
+            Some(layer) => layer.times += 1,
+            None => layers.push(Layer { name, times: 1, rows, depth, columns, stride, slow: rows <= FEW_ROWS }),
         }
     }
     layers
-}
-
-fn transformer(config: &MimiConfig) -> Vec<Layer> {
-    let (rows, hidden, query) = (config.latent_stride(), config.hidden_size, config.query_size());
-    let dense = |name: &str, depth, columns| {
-        let times = config.num_hidden_layers;
-        Layer { name: name.into(), times, rows, depth, columns, stride: depth, slow: true }
-    };
-    vec![
-        dense("query, key, value", hidden, query + 2 * config.key_value_size()),
-        dense("attention out", query, hidden),
-        dense("feed-forward in", hidden, config.intermediate_size),
-        dense("feed-forward out", config.intermediate_size, hidden),
-    ]
 }
 
 fn quantizer(config: &MimiConfig, encoding: bool) -> Vec<Layer> {
@@ -98,22 +74,14 @@ fn quantizer(config: &MimiConfig, encoding: bool) -> Vec<Layer> {
 }
 
 fn encoder(config: &MimiConfig) -> Vec<Layer> {
-    let (hidden, stride) = (config.hidden_size, config.latent_stride());
-    let mut layers = seanet("encoder", &config.seanet_encoder(), config.frame_size(), stride);
-    layers.extend(transformer(config));
-    let depth = config.latent_kernel() * hidden;
-    let downsample =
-        Layer { name: "downsample".into(), times: 1, rows: 1, depth, columns: hidden, stride: 0, slow: true };
-    layers.push(downsample);
+    let mut layers = chain(&config.products()[0]);
     layers.extend(quantizer(config, true));
     layers
 }
 
 fn decoder(config: &MimiConfig) -> Vec<Layer> {
-    let steps = config.latent_stride();
     let mut layers = quantizer(config, false);
-    layers.extend(transformer(config));
-    layers.extend(seanet("decoder", &config.seanet_decoder(), steps, steps));
+    layers.extend(chain(&config.products()[1]));
     layers
 }
 
@@ -246,35 +214,39 @@ fn report(title: &str, layers: &[Layer], attention: (f64, f64), machine: &Machin
 }
 
 /// Medians of whole frames of streams whose windows are full, encoding and decoding.
-fn frames(mimi: &Mimi) -> Result<[f64; 2], mimi_codec::Error> {
-    let frame_size = mimi.config().frame_size();
-    let (mut encoder, mut decoder) = (EncoderStream::new(mimi, 1, CODEBOOKS)?, DecoderStream::new(mimi, 1)?);
+fn frames(model: &Model, config: &MimiConfig) -> Result<[f64; 2], mimi_codec::Error> {
+    let frame_size = model.frame_size();
+    let mut encoder = Stream::new(model, Direction::ToCodes(CODEBOOKS), 1)?;
+    let mut decoder = Stream::new(model, Direction::FromCodes, 1)?;
     let (mut encoding, mut decoding) = (Vec::new(), Vec::new());
-    let full = mimi.config().sliding_window / mimi.config().latent_stride() + 1;
+    let full = config.sliding_window / config.latent_stride() + 1;
     for index in 0..full + 4 * ROUNDS {
         let pcm: Vec<f32> = (0..frame_size).map(|i| ((index * frame_size + i) as f32 * 0.05).sin() * 0.3).collect();
         let began = Instant::now();
-        let codes = encoder.push(&[Some(&pcm)], &|| false)?;
+        let codes = encoder.push(&[Some(Input::Pcm(&pcm))], &|| false)?;
         encoding.push(began.elapsed().as_secs_f64());
-        let codes: Vec<Option<Codes>> = codes.into_iter().map(Some).collect();
-        let began = Instant::now();
-        decoder.push(&codes, &|| false)?;
-        decoding.push(began.elapsed().as_secs_f64());
+        for codes in codes {
+            let codes = codes.into_codes()?;
+            let began = Instant::now();
+            decoder.push(&[Some(Input::Codes(&codes))], &|| false)?;
+            decoding.push(began.elapsed().as_secs_f64());
+        }
     }
     Ok([median(&mut encoding[full..]), median(&mut decoding[full..])])
 }
 
 fn main() -> Result<(), mimi_codec::Error> {
-    let dtype = std::env::var("MIMI_BENCH_DTYPE").unwrap_or("float32".into());
-    let precision = match dtype.as_str() {
-        "bfloat16" => Precision::Bfloat16,
-        "int8" => Precision::Int8,
-        _ => Precision::Float32,
+    let dtype: Dtype = std::env::var("MIMI_BENCH_DTYPE").map_or(Ok(Dtype::Float32), |dtype| dtype.parse())?;
+    let precision = match dtype {
+        Dtype::Float32 => Precision::Float32,
+        Dtype::Bfloat16 => Precision::Bfloat16,
+        Dtype::Int8 => Precision::Int8,
     };
-    let options = LoadOptions { num_codebooks: Some(CODEBOOKS), dtype: dtype.clone(), ..LoadOptions::default() };
-    let model = std::env::var_os("MIMI_BENCH_MODEL");
-    let mimi = model.map(|path| Mimi::load(Path::new(&path), &options)).transpose()?;
-    let config = mimi.as_ref().map_or_else(MimiConfig::default, |mimi| mimi.config().clone());
+    let options = LoadOptions { num_codebooks: Some(CODEBOOKS), dtype, ..LoadOptions::default() };
+    let path = std::env::var_os("MIMI_BENCH_MODEL");
+    let model = path.map(|path| Model::load(Path::new(&path), &options)).transpose()?;
+    let config =
+        model.as_ref().map_or(Ok(MimiConfig::default()), |model| MimiConfig::from_json(&model.config_json()))?;
 
     let machine = Machine::measure();
     let (rate, bytes) = (machine.multiply_adds / 1e9, machine.bytes / 1e9);
@@ -287,8 +259,8 @@ fn main() -> Result<(), mimi_codec::Error> {
         report("encoding a frame", &encoder(&config), attention, &machine, precision),
         report("decoding a frame", &decoder(&config), attention, &machine, precision),
     ];
-    if let Some(mimi) = &mimi {
-        for ((name, limit), taken) in ["encoding", "decoding"].into_iter().zip(limits).zip(frames(mimi)?) {
+    if let Some(model) = &model {
+        for ((name, limit), taken) in ["encoding", "decoding"].into_iter().zip(limits).zip(frames(model, &config)?) {
             println!("\n{name} a frame of a stream: {:.2} ms, {:.2} times the limit", 1e3 * taken, taken / limit);
         }
     }

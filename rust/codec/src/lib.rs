@@ -49,7 +49,7 @@ pub use mimi::MimiConfig;
 pub use model::Model;
 pub use options::{Device, Dtype, LoadOptions};
 pub use parts::Parts;
-pub use plan::{Kind, Part, TensorSpec};
+pub use plan::{Kind, Part, Product, TensorSpec};
 pub use session::{Direction, Padding, StopFn, Stream};
 pub use values::{Codes, Input, Latents, Output};
 

@@ -5,9 +5,11 @@
 //!
 //! Signals are `(rows, steps, channels)`. Names are the codec's canonical ones; `weights/` finds them in a file.
 
+mod products;
 pub(crate) mod sizes;
 mod tensors;
 
+pub use products::Product;
 pub use tensors::{Kind, Part, TensorSpec};
 
 pub(crate) use crate::ops::{Activation, Edge};

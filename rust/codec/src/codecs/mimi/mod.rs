@@ -9,7 +9,7 @@ pub use config::MimiConfig;
 
 use super::seanet::{Layers, Seanet, downsample, upsample};
 use super::{Description, Family, nested_config, says, spellings};
-use crate::plan::{Activation, Attention, Linear, Plan, Quantizer, ResidualQuantizer, TensorSpec};
+use crate::plan::{Activation, Attention, Linear, Plan, Product, Quantizer, ResidualQuantizer, TensorSpec};
 use crate::weights::{Files, Found, Layout};
 use crate::{Error, Result};
 
@@ -85,6 +85,11 @@ impl MimiConfig {
     /// All tensors of the codec, by their names in `kyutai/mimi`, in the order of the flow of data.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         self.plan().tensors()
+    }
+
+    /// The products that a frame asks of the encoder's layers and of the decoder's, without the quantizer.
+    pub fn products(&self) -> [Vec<Product>; 2] {
+        self.plan().products()
     }
 
     pub(super) fn seanet(&self) -> Seanet<'_> {
