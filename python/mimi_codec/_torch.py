@@ -78,6 +78,21 @@ def plain(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.resolve_conj().resolve_neg()
 
 
+def as_files_hold(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors for a file of weights: the memory of each says its values and is shared with no other.
+
+    Float types become float32, which holds every value of the smaller ones.
+    """
+    held, seen = {}, set()
+    for name, tensor in tensors.items():
+        tensor = plain(tensor.detach().cpu())
+        tensor = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
+        memory = tensor.untyped_storage().data_ptr()
+        held[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return held
+
+
 def audio_in(value: Any, what: str) -> torch.Tensor:
     """Audio (B, 1, L) of any float type on any device, as float32 on the CPU."""
     if not isinstance(value, torch.Tensor):

@@ -1,13 +1,17 @@
 """`mimi_codec.moshi` by itself, without the `moshi` package: its surface, its errors, its configurations."""
 
+from typing import Any
+
 import pytest
 import torch
+from transformers import MimiConfig as TransformersConfig
 
 import signals
 from mimi_codec import ConfigError, LoadError, MimiConfig
 from mimi_codec.errors import AudioError, CodesError, InputTypeError, StreamError, WeightsError
 from mimi_codec.moshi import MimiModel, get_mimi
 from mimi_codec.moshi.loaders import to_mimi_config
+from synthetic import build, kyutai_state
 
 HOP = 16
 
@@ -279,3 +283,31 @@ class TestConfigurations:
         path.write_bytes(b"nothing")
         with pytest.raises(LoadError, match="not a PyTorch checkpoint"):
             get_mimi(path, RELEASED)
+
+
+def narrow(parts: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with hardly any width."""
+    seanet = parts["seanet"] | {"dimension": 32, "n_filters": 2}
+    quantizer = parts["quantizer"] | {"dimension": 16, "n_q": 8, "bins": 32}
+    transformer = parts["transformer"] | {"d_model": 32, "num_heads": 2, "num_layers": 1, "dim_feedforward": 64}
+    ends = {"input_dimension": 32, "output_dimension": 32}
+    return parts | {
+        "seanet": seanet,
+        "quantizer": quantizer | ends,
+        "transformer": transformer | {"input_dimension": 32, "output_dimensions": [32]},
+    }
+
+
+def test_checkpoints_hold_what_other_files_cannot(tmp_path):
+    """Tensors that PyTorch negates by a bit of their own, and tensors that share their memory."""
+    config = narrow(RELEASED)
+    state = kyutai_state(build(TransformersConfig.from_dict(to_mimi_config(config).to_dict())))
+    usage = [f"quantizer.rvq_rest.vq.layers.{index}._codebook.cluster_usage" for index in (0, 1)]
+    state[usage[1]] = state[usage[0]].clone()
+    negated = {name: torch._neg_view(-value) if value.is_floating_point() else value for name, value in state.items()}
+    negated[usage[1]] = negated[usage[0]]
+    codes = []
+    for name, tensors in (("plain", state), ("negated", negated)):
+        torch.save({"model": tensors}, tmp_path / f"{name}.pt")
+        codes.append(get_mimi(tmp_path / f"{name}.pt", config).encode(pcm(1920 * 4)))
+    assert torch.equal(*codes)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from .._torch import ScratchDirectory
+from .._torch import ScratchDirectory, as_files_hold
 from ..config import MimiConfig
 from ..errors import ConfigError, InputTypeError, LoadError
 from ..hub import CONFIG, WEIGHTS
@@ -171,6 +171,6 @@ def _unpickle(source: Path) -> dict[str, torch.Tensor]:
     """The tensors of a PyTorch checkpoint, which moshi keeps under "model"."""
     try:
         tensors = torch.load(source, "cpu", weights_only=True)["model"]
-        return {name: tensor.contiguous() for name, tensor in tensors.items()}
+        return as_files_hold(tensors)
     except Exception as error:  # a pickle can fail in any way
         raise LoadError(f"{source} is not a PyTorch checkpoint with tensors under 'model': {error}") from error

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from .._torch import ScratchDirectory, plain
+from .._torch import ScratchDirectory, as_files_hold
 from ..errors import WeightsError
 from ..hub import CONFIG, WEIGHTS
 from ..model import Mimi
@@ -25,8 +24,7 @@ def load_state(
                 f"{name} has no data (it is on the meta device, or offloaded); pass the name or path of the checkpoint"
             )
     files = ScratchDirectory()
-    tensors = {name: _on_disk(tensor) for name, tensor in state.items()}
-    save_file(tensors, files.path / WEIGHTS, metadata={"format": "pt"})
+    save_file(as_files_hold(state), files.path / WEIGHTS, metadata={"format": "pt"})
     (files.path / CONFIG).write_text(config.to_json_string(use_diff=False))
     return Mimi.from_pretrained(files.path, threads=threads), files
 
@@ -39,9 +37,3 @@ def read_state(codec: Mimi) -> dict[str, torch.Tensor]:
         return load_file(files.path / WEIGHTS)
     finally:
         files.remove()
-
-
-def _on_disk(tensor: Any) -> torch.Tensor:
-    """float32 holds every value of the smaller float types."""
-    tensor = plain(tensor.detach().cpu())
-    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
