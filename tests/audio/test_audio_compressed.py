@@ -116,6 +116,23 @@ class TestMp3:
             with pytest.raises(AudioError):
                 call(first[: sounds.mp3_frame(first) - 1])
 
+    @pytest.mark.parametrize("by_av", [True, False])
+    def test_where_libsndfile_cannot_seek(self, mp3, decoded, monkeypatch, by_av):
+        """Some damaged files can be opened, and not be read from their beginning."""
+        import soundfile
+
+        def seek(self, *args):
+            raise soundfile.LibsndfileError(2)
+
+        monkeypatch.setattr(soundfile.SoundFile, "seek", seek)
+        if by_av:
+            assert len(read_audio(mp3, RATE)) >= len(decoded)
+            return
+        monkeypatch.setitem(sys.modules, "av", None)
+        for call in (audio_info, lambda data: read_audio(data, RATE)):
+            with pytest.raises(AudioError, match="cannot be read as audio"):
+                call(mp3)
+
     def test_the_elder_layer(self):
         sound = read_sound(sounds.by_av(PCM, "mp2", "mp2"), RATE)
         assert "Layer II" in sound.source_format

@@ -71,6 +71,7 @@ class TestSafetensors:
             {"shape": [2**40, 2**40]},
             {"shape": None},
             {"shape": [[2], 5]},
+            {"shape": [1] * 69 + [10]},
             {"data_offsets": ["0", "20"]},
             {"data_offsets": [0.0, 20.0]},
             {"data_offsets": [0, float("inf")]},
@@ -176,6 +177,7 @@ class TestNpz:
             headed("{'descr': '|O', 'fortran_order': False, 'shape': (1, 1)}", bytes(8)),
             headed("{'descr': '<U0', 'fortran_order': False, 'shape': (999999999999,)}"),
             headed("{'descr': '<i8', 'fortran_order': False, 'shape': (%s, 0)}" % ("9" * 30)),
+            headed("{'descr': '<i8', 'fortran_order': False, 'shape': (%s)}" % ("1, " * 70), bytes(8)),
             headed("[" * 5000),
             headed("9" * 9000),
         ],
@@ -184,6 +186,17 @@ class TestNpz:
     def test_arrays(self, data):
         message_of(npz(codes=data))
         message_of(npz(format=data, codes=npy(CODES)))
+
+    @pytest.mark.parametrize("field", ["format", "axes", "model", "sample_rate"])
+    @pytest.mark.parametrize("length", [1, 2])
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize("point", [0xD800, 0x110000, 0x40010000, 0xFFFFFFFF])
+    def test_text_that_is_not_unicode(self, field, length, order, point):
+        header = f"{{'descr': '{order}U{length}', 'fortran_order': False, 'shape': ()}}"
+        text = headed(header, struct.pack(f"{order}I", point) * length)
+        with zipfile.ZipFile(io.BytesIO(whole("npz"))) as archive:
+            members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
+        assert f"{field} is not text" in message_of(npz(**members | {field: text}))
 
     def test_cut_short_and_flipped(self):
         data = whole("npz")

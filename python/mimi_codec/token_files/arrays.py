@@ -104,7 +104,11 @@ def strings(members: Mapping[str, Member], names: Iterable[str]) -> dict[str, st
 
 
 def _text(name: str, array: AnyArray) -> str:
-    try:
+    """NumPy's own `str` lets some of what is not Unicode through, and fails in its own way for the rest."""
+    if array.dtype.kind != "U":
         return str(array)
-    except Exception as error:  # NumPy raises SystemError for what is not Unicode
+    points = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    try:
+        return points.decode("utf-32-le").rstrip("\0")
+    except UnicodeDecodeError as error:
         raise LoadError(f"not a token file: {name} is not text: {shortened(str(error))}") from error
