@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mimi_kernels::Precision;
 
-use crate::ops::{Backend, candle, cpu};
+use crate::ops::{Backend, cpu};
 use crate::parts::Parts;
 use crate::{Error, Result};
 
@@ -73,11 +73,22 @@ impl LoadOptions {
             let message = format!("expected float32 on {}, got {}", self.device, self.dtype);
             return Err(Error::config("dtype", message));
         }
-        Ok(Arc::new(candle::Composed::new(self.device.candle()?)))
+        self.device.composed()
     }
 }
 
 impl Device {
+    #[cfg(not(feature = "composed"))]
+    fn composed(self) -> Result<Arc<dyn Backend>> {
+        Err(Error::Device(format!("expected a build with the feature `composed` for device {self}, got one without")))
+    }
+
+    #[cfg(feature = "composed")]
+    fn composed(self) -> Result<Arc<dyn Backend>> {
+        Ok(Arc::new(crate::ops::candle::Composed::new(self.candle()?)))
+    }
+
+    #[cfg(feature = "composed")]
     fn candle(self) -> Result<candle_core::Device> {
         let failed =
             |error: candle_core::Error| Error::Device(format!("expected device {self}, got an error: {error}"));

@@ -5,6 +5,7 @@
 //! `candle` is the plain composition of candle's operations that defines what each operation computes, and runs on every
 //! device of candle; `cpu` has the kernels. This file says what all of them offer; adding one changes no other.
 
+#[cfg(feature = "composed")]
 pub(crate) mod candle;
 pub(crate) mod cpu;
 mod edge;

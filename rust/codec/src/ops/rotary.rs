@@ -17,6 +17,7 @@ pub(crate) struct Angles {
     /// `(rows, steps, head_dim)`: for each step the cosines, then the sines.
     pub(super) table: Tensor,
     /// What the scores are lowered by where a step may not look, for backends that add it.
+    #[cfg_attr(not(feature = "composed"), expect(dead_code, reason = "for the composed backend"))]
     pub(super) mask: Option<Tensor>,
 }
 

@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinearShape {
     pub(crate) c_in: usize,
+    #[cfg_attr(not(feature = "composed"), expect(dead_code, reason = "for the composed backend"))]
     pub(crate) c_out: usize,
     pub(crate) activation: Option<Activation>,
     /// Whether the weights must stay as they are, however those of other layers are kept.
@@ -80,6 +81,7 @@ pub(crate) struct AttentionShape {
 
 impl AttentionShape {
     /// Floats of a step's keys and values.
+    #[cfg_attr(not(feature = "composed"), expect(dead_code, reason = "for the composed backend"))]
     pub(crate) fn step_len(&self) -> usize {
         2 * self.kv_heads * self.head_dim
     }
