@@ -6,12 +6,44 @@
 //! codes -> quantizer -> latents -> decoder chain -> samples
 //! ```
 //!
+//! A [`Model`] is loaded once, never changes, and is shared between threads and streams. [`Model::encode`] and
+//! [`Model::decode`] take whole clips:
+//!
+//! ```no_run
+//! use mimi_codec::{LoadOptions, Model, Padding};
+//!
+//! let model = Model::load("kyutai-mimi".as_ref(), &LoadOptions::default())?;
+//! let pcm = vec![0.0; model.sample_rate()];
+//! let codes = model.encode(&pcm, 8, Padding::default(), &|| false)?;
+//! let sound = model.decode(&codes, &|| false)?;
+//! assert_eq!(sound.len(), codes.frames() * model.frame_size());
+//! # Ok::<(), mimi_codec::Error>(())
+//! ```
+//!
+//! A [`Stream`] takes a clip as it comes, in one [`Direction`], for one row or for several side by side. Its output is that
+//! of the whole clip, bit for bit, however the input is cut:
+//!
+//! ```no_run
+//! use mimi_codec::{Direction, Input, LoadOptions, Model, Padding, Stream};
+//!
+//! let model = Model::load("kyutai-mimi".as_ref(), &LoadOptions::default())?;
+//! let mut stream = Stream::new(&model, Direction::ToCodes(8), 1)?;
+//! for block in [[0.0; 1000], [0.5; 1000]] {
+//!     let outputs = stream.push(&[Some(Input::Pcm(&block))], &|| false)?;
+//!     for output in outputs {
+//!         let codes = output.into_codes()?;
+//!         assert_eq!(codes.codebooks, 8);
+//!     }
+//! }
+//! stream.flush(None, Padding::default())?;
+//! # Ok::<(), mimi_codec::Error>(())
+//! ```
+//!
+//! The last argument of these calls is asked between blocks whether to stop. After an [`enum@Error`] a stream is as it was
+//! before the call.
+//!
 //! Read the code in the order the data flows: `codecs/` says what each codec is made of, as a `plan/`; `model.rs` loads it;
 //! `session/` takes clips and streams through its `layers/`, whose operations are in `ops/`.
-//!
-//! A [`Model`] is immutable and shared between threads and streams. Streaming is the only way it computes: a [`Stream`] gives
-//! what the whole clip gives, bit for bit, however the input is cut, and a whole clip ([`Model::encode`],
-//! [`Model::decode`]) is a stream that is thrown away.
 
 mod codecs;
 mod error;

@@ -105,7 +105,7 @@ pub(crate) fn blame(error: Error, input: &[f32], what: &str, kind: fn(String) ->
     const LARGE: f32 = 1e6;
     let greatest = input.iter().fold(0.0, |greatest: f32, value| greatest.max(value.abs()));
     if matches!(error, Error::Numeric(_)) && greatest > LARGE {
-        return kind(format!("expected {what} of usual size, got one of size {greatest:e}, with which sums overflow"));
+        return kind(format!("the {what} are too large: expected values up to about {LARGE:e}, got {greatest:e}"));
     }
     error
 }
