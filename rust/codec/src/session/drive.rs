@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::queue::{Queue, Taken};
-use super::{Direction, Padding, Stream, room};
+use super::{Direction, Padding, Row, Stream, room};
 use crate::finite::{check_finite, check_tensor};
 use crate::ops::{Block, Signal};
 use crate::session::StopFn;
@@ -29,7 +29,10 @@ impl Stream {
         stop: StopFn<'_>,
     ) -> Result<Vec<Output>> {
         self.state.begin();
-        let done = self.drive(inputs, end, stop);
+        // The rows are read while the state changes.
+        let rows = std::mem::take(&mut self.rows);
+        let done = self.drive(&rows, inputs, end, stop);
+        self.rows = rows;
         let outputs = self.state.settle(done)?;
         let frame_size = self.model.frame_size();
         for (row, input) in self.rows.iter_mut().zip(inputs) {
@@ -43,10 +46,8 @@ impl Stream {
                     let kept = (row.pending.len() + pcm.len()) % frame_size;
                     if kept <= pcm.len() {
                         row.pending.clear();
-                        row.pending.extend_from_slice(&pcm[pcm.len() - kept..]);
-                    } else {
-                        row.pending.extend_from_slice(pcm);
                     }
+                    row.pending.extend_from_slice(&pcm[pcm.len() - kept.min(pcm.len())..]);
                 }
                 (Some(_), None) => {}
             }
@@ -54,15 +55,21 @@ impl Stream {
         Ok(outputs)
     }
 
-    fn drive(&mut self, inputs: &[Option<Input<'_>>], end: Option<Padding>, stop: StopFn<'_>) -> Result<Vec<Output>> {
+    fn drive(
+        &mut self,
+        rows: &[Row],
+        inputs: &[Option<Input<'_>>],
+        end: Option<Padding>,
+        stop: StopFn<'_>,
+    ) -> Result<Vec<Output>> {
         let frame_size = self.model.frame_size();
         let nothing = self.direction.nothing();
-        let kept: Vec<Vec<f32>> = self.rows.iter().map(|row| row.pending.clone()).collect();
-        let mut queues: Vec<Queue<'_>> = Vec::with_capacity(inputs.len());
-        for (pending, input) in kept.iter().zip(inputs) {
-            // A row without an input keeps what it holds.
-            let pending = if input.is_some() { pending.as_slice() } else { &[] };
-            queues.push(Queue::new(pending, input.unwrap_or(nothing), frame_size));
+        let mut queues: Vec<Queue<'_>> = Vec::with_capacity(rows.len());
+        for (row, input) in rows.iter().zip(inputs) {
+            queues.push(match input {
+                Some(input) => Queue::new(&row.pending, *input, frame_size),
+                None => Queue::new(&[], nothing, frame_size),
+            });
         }
         let mut outputs = self.outputs(&queues, end.is_some())?;
         while let Some(cut) = self.cut(&queues, end) {
