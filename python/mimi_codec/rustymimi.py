@@ -434,4 +434,6 @@ def _batch_of_codes(value: ArrayInput) -> Int64Array:
     codes, batched = to_codes(value)
     if not batched:
         raise CodesError(f"codes must have shape (B, K, T), got {codes.shape[1:]}")
+    if (codes < 0).any():  # frames of -1 are missing ones for the codec; rustymimi does not have such frames
+        raise CodesError(f"codes must not be negative, got {codes.min()}")
     return codes

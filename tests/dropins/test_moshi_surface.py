@@ -232,6 +232,9 @@ def test_what_is_wrong_is_said(mimi, tiny_dir):
         mimi.encode(torch.zeros(2, 2, 32))
     with pytest.raises(CodesError, match="32"):
         mimi.decode(torch.full((1, 4, 1), 32))
+    for call in (mimi.decode, mimi.decode_latent):
+        with pytest.raises(CodesError, match="got -1"):
+            call(torch.full((2, 4, 3), -1))
     with pytest.raises(ConfigError, match=r"num_codebooks must be between 1 and 6, got 8"):
         get_mimi(tiny_dir)
     with pytest.raises(ConfigError, match="got None"):

@@ -111,6 +111,9 @@ class TestTokenizer:
             tokenizer.decode(np.zeros((4, 3), np.uint32))
         with pytest.raises(CodesError, match="32"):
             tokenizer.decode(np.full((1, 4, 3), 32, np.uint32))
+        for call in (tokenizer.decode, tokenizer.decode_step):
+            with pytest.raises(CodesError, match="got -1"):
+                call(np.full((1, 4, 3), -1))
         with pytest.raises(InputTypeError, match="integer"):
             tokenizer.decode_step(np.zeros((1, 4, 3)))
         tokenizer.encode_step(pcm(HOP))

@@ -14,7 +14,7 @@ import torch
 
 from .._arrays import BoolArray, to_count
 from .._torch import CodecModule, ScratchDirectory, audio_in, codes_in, outside_graphs, tensor_out
-from ..errors import ConfigError, InputTypeError, StreamError
+from ..errors import CodesError, ConfigError, InputTypeError, StreamError
 from ..model import Mimi
 from ..streams import DecoderStream, EncoderStream
 
@@ -209,8 +209,10 @@ class MimiModel(CodecModule):
         host = codes_in(codes, "codes")
         state = self._streaming_state
         if state is None:
+            self._refuse_missing(host)
             return tensor_out(self.codec.decode(host), codes.device, self.dtype)
         self._check_rows(state, host.shape[0])
+        self._refuse_missing(host[torch.from_numpy(state.exec_mask)])
         if state.decoder is None:
             state.decoder = self.codec.decoder_stream(state.batch_size)
         audio = state.decoder.push(host, active=state.exec_mask)
@@ -262,9 +264,16 @@ class MimiModel(CodecModule):
         idle = torch.zeros(host.shape[0], dtype=torch.bool)
         if state is not None and host.shape[0] == state.batch_size:
             idle = torch.from_numpy(~state.exec_mask) & (host == NO_TOKEN).flatten(1).all(1)
-        latents = self.codec.codes_to_latents(torch.where(idle[:, None, None], 0, host))
+        read = torch.where(idle[:, None, None], 0, host)
+        self._refuse_missing(read)
+        latents = self.codec.codes_to_latents(read)
         latents[idle.numpy()] = 0
         return tensor_out(latents, codes.device, self.dtype)
+
+    def _refuse_missing(self, codes: torch.Tensor) -> None:
+        """The codec takes frames of only -1 at the end of a row as missing, which moshi does not have."""
+        if (codes == NO_TOKEN).any():
+            raise CodesError(f"codes must be between 0 and {self.cardinality - 1}, got {NO_TOKEN}")
 
     @outside_graphs
     def forward(self, x: torch.Tensor) -> QuantizedResult:
