@@ -33,7 +33,7 @@ def run(page: str, monkeypatch: pytest.MonkeyPatch, directory: Path, names: Mapp
     `names` are what the page's fragments take for granted. The demo model stands for `kyutai/mimi`.
     """
     monkeypatch.chdir(directory)
-    monkeypatch.setattr("mimi_codec.model.resolve", lambda name, **_: Source("path", name, demo_directory()))
+    monkeypatch.setattr("mimi_codec.codec.resolve", lambda name, **_: Source("path", name, demo_directory()))
     space: dict[str, Any] = {"__name__": "example", **(names or {})}
     path = ROOT / page
     count = 0

@@ -15,6 +15,8 @@ MODULES = (
     "mimi_codec.audio",
     "mimi_codec.config",
     "mimi_codec.errors",
+    "mimi_codec.latent_codec",
+    "mimi_codec.loading",
     "mimi_codec.model",
     "mimi_codec.streams",
     "mimi_codec.synthetic",

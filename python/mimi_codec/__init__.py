@@ -28,6 +28,8 @@ from .errors import (
     TimedOutError,
     WeightsError,
 )
+from .latent_codec import LatentCodec
+from .loading import load
 from .model import Mimi
 from .streams import DecoderStream, EncoderStream
 from .token_files import Tokens, read_tokens, write_tokens
@@ -41,6 +43,7 @@ __all__ = [
     "DeviceError",
     "EncoderStream",
     "InputTypeError",
+    "LatentCodec",
     "LatentsError",
     "LoadError",
     "Mimi",
@@ -56,6 +59,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "build_info",
+    "load",
     "read_audio",
     "read_sound",
     "read_tokens",

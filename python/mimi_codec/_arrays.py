@@ -103,12 +103,12 @@ def to_pcm(value: Any, *, copy: bool = False) -> Float32Array:
     return _dense_float32(source, copy)
 
 
-def to_latents(value: Any) -> tuple[Float32Array, bool]:
+def to_latents(value: Any, *, copy: bool = False) -> tuple[Float32Array, bool]:
     """Latents (D, T) or (B, D, T) as float32 (B, D, T), and whether there was a batch dimension."""
     source = as_array(value, "latents")
     if source.dtype.kind != "f":
         raise InputTypeError(f"latents must be float32, float64 or float16, got {source.dtype}")
-    return _batch(_dense_float32(source, copy=False), "latents must have shape (D, T) or (B, D, T)", LatentsError)
+    return _batch(_dense_float32(source, copy), "latents must have shape (D, T) or (B, D, T)", LatentsError)
 
 
 def to_codes(value: Any, *, copy: bool = False) -> tuple[Int64Array, bool]:
@@ -146,6 +146,21 @@ def to_mask(value: Any, what: str) -> BoolArray | None:
     if mask.ndim != 1:
         raise StreamError(f"{what} must have shape (B,), got {mask.shape}")
     return np.require(mask, np.bool_, ["C", "A", "E"])
+
+
+def to_rows(value: Any, rows: int) -> list[int] | None:
+    """Numbers of rows of a stream, each from 0 and once, or None."""
+    if value is None:
+        return None
+    numbers = as_array(value, "rows")
+    if numbers.dtype.kind not in "iu" and numbers.size:
+        raise InputTypeError(f"rows must be a list of integers, got {numbers.dtype}")
+    if numbers.ndim != 1:
+        raise StreamError(f"rows must be a list of row numbers, got an array of shape {numbers.shape}")
+    result = [int(number) for number in numbers]
+    if not all(0 <= row < rows for row in result) or len(set(result)) < len(result):
+        raise StreamError(f"rows must be different numbers between 0 and {rows - 1}, got {result}")
+    return result
 
 
 def to_lengths(value: Any, batched: bool, rows: int, longest: int, error: type[MimiError]) -> list[int]:

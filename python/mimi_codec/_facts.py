@@ -1,8 +1,8 @@
-"""What a loaded model is: the properties of `Mimi`."""
+"""What a loaded model is: the properties of every codec, and those of a codec with codebooks."""
 
 from __future__ import annotations
 
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from . import _core
 from ._arrays import to_count
@@ -17,12 +17,12 @@ class Facts:
 
     _core: _core.Model
     _source: Source
-    _config: MimiConfig
+    _options: dict[str, Any]
 
     @property
-    def config(self) -> MimiConfig:
-        """Every field of the configuration."""
-        return self._config
+    def kind(self) -> str:
+        """Which codec it is: "mimi" or "pocket-tts"."""
+        return self._core.kind
 
     @property
     def name(self) -> str:
@@ -55,24 +55,24 @@ class Facts:
         return self._core.frame_size
 
     @property
-    def num_codebooks(self) -> int:
-        """Codebooks loaded, the most that `encode` gives and `decode` takes."""
-        return self._core.num_codebooks
-
-    @property
-    def num_semantic_codebooks(self) -> int:
-        """How many of the first codebooks are semantic; the rest are acoustic."""
-        return self._core.num_semantic_codebooks
-
-    @property
-    def codebook_size(self) -> int:
-        """Entries of each codebook: codes are in `0 <= code < codebook_size`."""
-        return self._core.codebook_size
+    def delay(self) -> int:
+        """Samples by which a stream's audio is late: 0, as no layer looks ahead."""
+        return 0
 
     @property
     def latent_dim(self) -> int:
-        """Width D of the latents."""
+        """Width D of the latents that the encoder gives."""
         return self._core.latent_dim
+
+    @property
+    def decoder_latent_dim(self) -> int:
+        """Width D of the latents that the decoder takes. In nearly all models it is `latent_dim`."""
+        return self._core.decoder_latent_dim
+
+    @property
+    def parts(self) -> str:
+        """The halves that were loaded: "both", "encoder" or "decoder"."""
+        return "both" if self.has_encoder and self.has_decoder else "encoder" if self.has_encoder else "decoder"
 
     @property
     def has_encoder(self) -> bool:
@@ -109,6 +109,35 @@ class Facts:
         """Bytes of memory the weights take."""
         return self._core.weight_bytes
 
+
+class CodebookFacts:
+    """How a codec writes its latents as codes."""
+
+    __slots__ = ()
+
+    _core: _core.Model
+    _config: MimiConfig
+
+    @property
+    def config(self) -> MimiConfig:
+        """Every field of the configuration."""
+        return self._config
+
+    @property
+    def num_codebooks(self) -> int:
+        """Codebooks loaded, the most that `encode` gives and `decode` takes."""
+        return self._core.num_codebooks
+
+    @property
+    def num_semantic_codebooks(self) -> int:
+        """How many of the first codebooks are semantic; the rest are acoustic."""
+        return self._core.num_semantic_codebooks
+
+    @property
+    def codebook_size(self) -> int:
+        """Entries of each codebook: codes are in `0 <= code < codebook_size`."""
+        return self._core.codebook_size
+
     def bits_per_second(self, num_codebooks: int | None = None) -> float:
         """Bits per second of the codes.
 
@@ -127,7 +156,7 @@ class Facts:
             >>> Mimi.demo().bits_per_second(8)
             1000.0
         """
-        return self._codebooks(num_codebooks) * self._config.bits_per_code * self.frame_rate
+        return self._codebooks(num_codebooks) * self._config.bits_per_code * self._core.frame_rate
 
     def _codebooks(self, num_codebooks: SupportsIndex | None) -> int:
         if num_codebooks is None:

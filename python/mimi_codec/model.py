@@ -5,34 +5,23 @@ Shapes: B batch, L samples, K codebooks, T frames, D latent width. T = ceil(L / 
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from typing import Any, SupportsFloat
+from typing import Self, SupportsFloat
 
-from . import _core
-from ._arrays import (
-    ArrayInput,
-    Float32Array,
-    Int64Array,
-    to_codes,
-    to_count,
-    to_frames,
-    to_latents,
-    to_lengths,
-    to_pcm_batch,
-)
-from ._facts import Facts
-from ._options import PADDINGS, Padding, Parts, Stop, check_options, choice, thread_count, to_limits
+from ._arrays import ArrayInput, Float32Array, Int64Array, to_codes, to_frames, to_latents, to_lengths, to_pcm_batch
+from ._facts import CodebookFacts
+from ._options import PADDINGS, Padding, Parts, Stop, check_options, choice, to_limits
+from .codec import Codec, Loaded, load_named, load_source
 from .config import MimiConfig
 from .demo_files import demo_directory
-from .errors import AudioError, ConfigError, LatentsError
-from .hub import Source, resolve
+from .errors import AudioError, ConfigError
+from .hub import Source
 from .streams import DecoderStream, EncoderStream
 
 __all__ = ["Mimi"]
 
 
-class Mimi(Facts):
+class Mimi(CodebookFacts, Codec):
     """A Mimi model. Made by `from_pretrained` or `demo`.
 
     Immutable: any number of threads may use one model at once, and all its streams share its weights. It pickles as
@@ -49,12 +38,9 @@ class Mimi(Facts):
         TypeError: `Mimi()` is called. It holds no weights.
     """
 
-    __slots__ = ("_config", "_core", "_options", "_source")
+    __slots__ = ("_config",)
 
-    _options: dict[str, Any]
-
-    def __init__(self) -> None:
-        raise TypeError("Mimi() holds no weights; use Mimi.from_pretrained(name_or_path) or Mimi.demo()")
+    _maker = "Mimi.from_pretrained(name_or_path) or Mimi.demo()"
 
     @classmethod
     def from_pretrained(
@@ -104,11 +90,15 @@ class Mimi(Facts):
             8
         """
         options = check_options(parts, num_codebooks, threads, dtype, device)
-        source = resolve(
-            name_or_path, revision=revision, local_files_only=local_files_only, cache_dir=cache_dir, token=token
+        loaded = load_named(
+            name_or_path,
+            options,
+            revision=revision,
+            local_files_only=local_files_only,
+            cache_dir=cache_dir,
+            token=token,
         )
-        fetching = {"local_files_only": local_files_only, "cache_dir": cache_dir} if source.kind == "hub" else {}
-        return cls._load(source, {**options, **fetching})
+        return cls._of(loaded)
 
     @classmethod
     def demo(
@@ -134,23 +124,21 @@ class Mimi(Facts):
             InputTypeError: an option of another type.
         """
         options = check_options(parts, num_codebooks, threads, dtype, "cpu")
-        return cls._load(Source("demo", "demo", demo_directory()), options)
+        return cls._of(load_source(Source("demo", "demo", demo_directory()), options))
 
     @classmethod
-    def _load(cls, source: Source, options: dict[str, Any]) -> Mimi:
-        model = object.__new__(cls)
-        model._core = _core.Model.load(
-            str(source.path),
-            options["parts"],
-            options["num_codebooks"],
-            thread_count(options["threads"]),
-            options["dtype"],
-            options["device"],
-        )
-        model._source = source
-        model._options = options
-        model._config = MimiConfig.from_json(model._core.config_json)
-        return model
+    def _of(cls, loaded: Loaded) -> Self:
+        mimi = super()._of(loaded)
+        mimi._config = MimiConfig.from_json(loaded.core.config_json)
+        return mimi
+
+    @classmethod
+    def _check_kind(cls, loaded: Loaded) -> None:
+        if loaded.core.kind != "mimi":
+            raise ConfigError(
+                f"expected a Mimi, got a codec of the kind {loaded.core.kind!r}, which has latents and no codes: "
+                "use mimi_codec.load"
+            )
 
     # Whole clips
 
@@ -240,44 +228,7 @@ class Mimi(Facts):
         pcm = self._core.decode(rows, to_frames(rows, lengths, batched), to_limits(stop, timeout))
         return pcm[:, None] if batched else pcm[0]
 
-    # Before and after the quantizer
-
-    def encode_latents(
-        self,
-        pcm: ArrayInput,
-        *,
-        lengths: ArrayInput | None = None,
-        padding: Padding = "transformers",
-        stop: Stop | None = None,
-        timeout: SupportsFloat | None = None,
-    ) -> Float32Array:
-        """Audio to latents before the quantizer: (L,) to (D, T), (B, 1, L) to (B, D, T), float32.
-
-        Args:
-            pcm, lengths, padding, stop, timeout: as in `encode`.
-
-        Returns:
-            The latents; beyond a row's own frames they are 0.
-
-        Raises:
-            AudioError: wrong shape or length, NaN or infinite samples.
-            ConfigError: an option outside its range, or a model without encoder.
-            InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
-            StoppedError: `stop` said so.
-            TimedOutError: the timeout has passed.
-
-        Example:
-            >>> import numpy as np
-            >>> from mimi_codec import Mimi
-            >>> Mimi.demo().encode_latents(np.zeros(48_000, np.float32)).shape
-            (128, 25)
-        """
-        self._need(self.has_encoder, "encode")
-        samples, batched = to_pcm_batch(pcm)
-        sizes = to_lengths(lengths, batched, samples.shape[0], samples.shape[1], AudioError)
-        padding_name = choice("padding", padding, PADDINGS)
-        latents = self._core.encode_latents(samples, sizes, padding_name, to_limits(stop, timeout))
-        return latents if batched else latents[0]
+    # Around the quantizer; `encode_latents` and `decode_latents` are those of every codec
 
     def latents_to_codes(
         self,
@@ -369,58 +320,23 @@ class Mimi(Facts):
         """
         return self.codes_to_latents(self.latents_to_codes(latents, num_codebooks))
 
-    def decode_latents(
-        self,
-        latents: ArrayInput,
-        *,
-        lengths: ArrayInput | None = None,
-        stop: Stop | None = None,
-        timeout: SupportsFloat | None = None,
-    ) -> Float32Array:
-        """Latents to audio: (D, T) to (L,), (B, D, T) to (B, 1, L), float32.
-
-        Args:
-            latents: float32, float64 or float16, with D = `latent_dim`.
-            lengths: frames of each row of a batch; None takes all of them.
-            stop, timeout: as in `encode`.
-
-        Returns:
-            The samples. L = T * frame_size, with T the frames of the longest row; what lies beyond a row's own frames
-            is 0.
-
-        Raises:
-            ConfigError: a model without decoder, or a negative timeout.
-            InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
-            LatentsError: wrong shape or lengths, NaN or infinite values.
-            StoppedError: `stop` said so.
-            TimedOutError: the timeout has passed.
-
-        Example:
-            >>> import numpy as np
-            >>> from mimi_codec import Mimi
-            >>> Mimi.demo().decode_latents(np.zeros((128, 25), np.float32)).shape
-            (48000,)
-        """
-        self._need(self.has_decoder, "decode")
-        rows, batched = to_latents(latents)
-        sizes = to_lengths(lengths, batched, rows.shape[0], rows.shape[2], LatentsError)
-        pcm = self._core.decode_latents(rows, sizes, to_limits(stop, timeout))
-        return pcm[:, None] if batched else pcm[0]
-
     # Streams
 
-    def encoder_stream(self, batch_size: int = 1, num_codebooks: int | None = None) -> EncoderStream:
+    def encoder_stream(
+        self, batch_size: int = 1, num_codebooks: int | None = None, *, latents: bool = False
+    ) -> EncoderStream:
         """A new stream that turns audio into codes as it comes.
 
         Args:
             batch_size: clips at once, in the rows of a batch.
             num_codebooks: codebooks K of the codes; None gives all that are loaded.
+            latents: give the latents before the quantizer, as `encode_latents`, and no codes.
 
         Returns:
             The stream, at the start of its clips.
 
         Raises:
-            ConfigError: an option outside its range, or a model without encoder.
+            ConfigError: an option outside its range, `num_codebooks` for latents, or a model without encoder.
             InputTypeError: an option that is not an integer.
 
         Example:
@@ -428,15 +344,18 @@ class Mimi(Facts):
             >>> Mimi.demo().encoder_stream(num_codebooks=8)
             EncoderStream(batch_size=1, num_codebooks=8, frames=[0], pending=[0])
         """
-        self._need(self.has_encoder, "encode")
-        rows = to_count(batch_size, "batch_size")
-        return EncoderStream._of(_core.Stream(self._core, "to_codes", rows, self._codebooks(num_codebooks)))
+        if not latents:
+            return self._encoder_stream(batch_size, self._codebooks(num_codebooks))
+        if num_codebooks is not None:
+            raise ConfigError(f"num_codebooks must be None for a stream of latents, got {num_codebooks!r}")
+        return self._encoder_stream(batch_size, None)
 
-    def decoder_stream(self, batch_size: int = 1) -> DecoderStream:
+    def decoder_stream(self, batch_size: int = 1, *, latents: bool = False) -> DecoderStream:
         """A new stream that turns codes into audio as they come.
 
         Args:
             batch_size: clips at once, in the rows of a batch.
+            latents: take latents, as `decode_latents`, and no codes.
 
         Returns:
             The stream, at the start of its clips.
@@ -450,47 +369,10 @@ class Mimi(Facts):
             >>> Mimi.demo().decoder_stream(batch_size=2)
             DecoderStream(batch_size=2, frames=[0, 0])
         """
-        self._need(self.has_decoder, "decode")
-        return DecoderStream._of(_core.Stream(self._core, "from_codes", to_count(batch_size, "batch_size"), 0))
-
-    # Files, copies, processes
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model into a directory as `config.json` and `model.safetensors`, as Transformers reads them.
-
-        Args:
-            path: the directory; it is made if it is not there.
-
-        Raises:
-            LoadError: the source files are gone, or the directory cannot be written.
-        """
-        self._core.save(os.fspath(path))
+        return self._decoder_stream(batch_size, latents=latents)
 
     def __repr__(self) -> str:
-        parts = "both" if self.has_encoder and self.has_decoder else "encoder" if self.has_encoder else "decoder"
         return (
             f"Mimi({self.name!r}, {self.sample_rate} Hz, {self.frame_rate:g} frames/s, {self.num_codebooks} codebooks "
-            f"of {self.codebook_size}, parts={parts!r}, dtype={self.dtype!r}, threads={self.threads})"
+            f"of {self.codebook_size}, parts={self.parts!r}, dtype={self.dtype!r}, threads={self.threads})"
         )
-
-    def __copy__(self) -> Mimi:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Mimi:
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _reload, (self._source, self._options)
-
-    def _need(self, there: bool, verb: str) -> None:
-        if not there:
-            raise ConfigError(f"this model cannot {verb}: it was loaded with parts={self._options['parts']!r}")
-
-
-def _reload(source: Source, options: dict[str, Any]) -> Mimi:
-    """Load a pickled model again, in what may be another process or on another machine."""
-    if source.kind == "demo":
-        return Mimi._load(Source("demo", "demo", demo_directory()), options)
-    if source.kind == "hub":
-        return Mimi.from_pretrained(source.name, revision=source.revision, **options)
-    return Mimi._load(dataclasses.replace(source, path=resolve(source.path).path), options)

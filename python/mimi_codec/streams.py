@@ -1,20 +1,32 @@
-"""Streams: audio in and codes out, or the reverse, as they come.
+"""Streams: audio in and codes or latents out, or the reverse, as they come.
 
 Any way of cutting the input gives the result of the whole clip: concatenated pushes and the flush of an `EncoderStream`
-equal `Mimi.encode`, the concatenated pushes of a `DecoderStream` equal `Mimi.decode`. Memory does not grow with time. A
-stream may be called from several threads, one after the other; a call that fails leaves it as it was.
+equal `encode` or `encode_latents`, the concatenated pushes of a `DecoderStream` equal `decode` or `decode_latents`.
+Memory does not grow with time. A stream may be called from several threads, one after the other; a call that fails
+leaves it as it was.
 
-Shapes: B rows, n samples, K codebooks, m frames.
+Shapes: B rows, n samples, K codebooks, D latent width, m frames.
 """
 
 from __future__ import annotations
 
 from typing import NoReturn, Self, SupportsFloat
 
-from . import _core
-from ._arrays import ArrayInput, Float32Array, Int64Array, to_codes, to_frames, to_mask, to_pcm_batch
-from ._options import Stop, to_limits
-from .errors import AudioError, CodesError, InputTypeError
+from ._arrays import (
+    AnyArray,
+    ArrayInput,
+    Float32Array,
+    to_codes,
+    to_frames,
+    to_latents,
+    to_lengths,
+    to_mask,
+    to_pcm_batch,
+    to_rows,
+)
+from ._core import Stream as CoreStream
+from ._options import PADDINGS, Padding, Stop, choice, to_limits
+from .errors import AudioError, CodesError, InputTypeError, LatentsError, MimiError
 
 __all__ = ["DecoderStream", "EncoderStream"]
 
@@ -24,14 +36,14 @@ class Stream:
 
     __slots__ = ("_core",)
 
-    _core: _core.Stream
+    _core: CoreStream
     _maker: str
 
     def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__}() has no model; use {self._maker}")
 
     @classmethod
-    def _of(cls, core: _core.Stream) -> Self:
+    def _of(cls, core: CoreStream) -> Self:
         stream = object.__new__(cls)
         stream._core = core
         return stream
@@ -40,6 +52,11 @@ class Stream:
     def batch_size(self) -> int:
         """Rows B."""
         return self._core.batch_size
+
+    @property
+    def of_latents(self) -> bool:
+        """Whether it gives or takes latents, and no codes."""
+        return self._core.of_latents
 
     def reset(self, mask: ArrayInput | None = None) -> None:
         """Make rows exactly as they are in a new stream.
@@ -80,11 +97,18 @@ class Stream:
         """
         return self._of(self._core.copy())
 
-    def save(self) -> bytes:
+    def save(self, rows: ArrayInput | None = None) -> bytes:
         """The state as bytes, for `load` in another stream, also in another process.
+
+        Args:
+            rows: numbers of the rows to save, from 0; None saves all of them.
 
         Returns:
             A safetensors file, with a checksum and a fingerprint of the weights.
+
+        Raises:
+            InputTypeError: not a list of integers.
+            StreamError: a row that is not there, or is named twice.
 
         Example:
             >>> from mimi_codec import Mimi
@@ -92,28 +116,29 @@ class Stream:
             >>> state = stream.save()
             >>> stream.load(state)
         """
-        return self._core.save()
+        return self._core.save(to_rows(rows, self.batch_size))
 
-    def load(self, state: bytes) -> None:
-        """Continue from a saved state.
+    def load(self, state: bytes, rows: ArrayInput | None = None) -> None:
+        """Continue from a saved state. So clips move between streams of any batch size.
 
         Args:
-            state: what `save` gave in a stream of the same kind, with as many rows and, for an encoder, codebooks. Its
-                model must have the same weights, in the same `dtype`.
+            state: what `save` gave in a stream of the same kind, with as many rows as are named here and, for an
+                encoder, codebooks. Its model must have the same weights, in the same `dtype`.
+            rows: numbers of the rows that go on from it, from 0; the others stay as they are. None stands for all.
 
         Raises:
-            InputTypeError: not bytes.
-            StreamError: a damaged state, or one of another kind of stream, of another model or of another release of
-                this package. The stream is then as it was.
+            InputTypeError: not bytes, or `rows` that are not a list of integers.
+            StreamError: a row that is not there, or is named twice; a damaged state, or one of another kind of stream,
+                of another model or of another release of this package. The stream is then as it was.
 
         Example:
             >>> from mimi_codec import Mimi
-            >>> state = Mimi.demo().encoder_stream().save()
-            >>> Mimi.demo().encoder_stream().load(state)
+            >>> one, many = Mimi.demo().encoder_stream(), Mimi.demo().encoder_stream(batch_size=8)
+            >>> many.load(one.save(), rows=[5])
         """
         if not isinstance(state, (bytes, bytearray, memoryview)):
             raise InputTypeError(f"state must be the bytes of save(), got {type(state).__name__}")
-        self._core.load(bytes(state))
+        self._core.load(bytes(state), to_rows(rows, self.batch_size))
 
     def __copy__(self) -> Self:
         return self.copy()
@@ -126,7 +151,7 @@ class Stream:
 
 
 class EncoderStream(Stream):
-    """Audio to codes, for B clips in step. Made by `Mimi.encoder_stream`.
+    """Audio to codes or latents, for B clips in step. Made by `Mimi.encoder_stream` and `LatentCodec.encoder_stream`.
 
     Example:
         >>> import numpy as np
@@ -144,7 +169,7 @@ class EncoderStream(Stream):
 
     @property
     def num_codebooks(self) -> int:
-        """Codebooks K of the codes."""
+        """Codebooks K of the codes; 0 for a stream of latents."""
         return self._core.num_codebooks or 0
 
     @property
@@ -164,8 +189,8 @@ class EncoderStream(Stream):
         active: ArrayInput | None = None,
         stop: Stop | None = None,
         timeout: SupportsFloat | None = None,
-    ) -> Int64Array:
-        """Take any number of samples, also 0, and give the codes of the frames that they complete, also 0.
+    ) -> AnyArray:
+        """Take any number of samples, also 0, and give the frames that they complete, also 0.
 
         Args:
             pcm: mono samples at the model's rate, (B, 1, n), of the types that `Mimi.encode` takes. A stream of one row
@@ -176,8 +201,9 @@ class EncoderStream(Stream):
             timeout: seconds after which to give up, between blocks of work.
 
         Returns:
-            Codes (B, K, m) int64, or (K, m) for (n,). Where rows complete different numbers of frames, or are not
-            `active`, the missing frames are -1 at the end.
+            Codes (B, K, m) int64, or (K, m) for (n,); of a stream of latents (B, D, m) or (D, m) float32. Where rows
+            complete different numbers of frames, or are not `active`, the missing frames are -1 at the end, or 0 in
+            latents.
 
         Raises:
             AudioError: wrong shape, NaN or infinite samples.
@@ -198,23 +224,27 @@ class EncoderStream(Stream):
         """
         samples, batched = to_pcm_batch(pcm, copy=True)
         _check_rows(samples.shape[0], batched, self.batch_size, "pcm", "(n,)", "1, n", AudioError)
-        codes = self._core.push_pcm(samples, to_mask(active, "active"), to_limits(stop, timeout))
-        return codes if batched else codes[0]
+        frames = self._core.push_pcm(samples, to_mask(active, "active"), to_limits(stop, timeout))
+        return frames if batched else frames[0]
 
-    def flush(self, *, active: ArrayInput | None = None, batched: bool = False) -> Int64Array:
-        """End the clips, and give the codes of the samples that are still pending.
+    def flush(
+        self, *, active: ArrayInput | None = None, batched: bool = False, padding: Padding = "transformers"
+    ) -> AnyArray:
+        """End the clips, and give the frames of the samples that are still pending.
 
-        The rest is padded as Transformers pads the end of a clip. A flushed row takes nothing more until it is reset.
+        A flushed row takes nothing more until it is reset.
 
         Args:
             active: bool (B,): rows whose clips end; None ends all of them.
             batched: give (1, K, m) also for a stream of one row.
+            padding: how the rest is filled up to a frame: "transformers" or "moshi", as in `encode`.
 
         Returns:
             Codes (B, K, m) int64, or (K, m) for a stream of one row, with m 0 or 1. Rows without a frame have -1 where
-            others have one.
+            others have one. A stream of latents gives (B, D, m) or (D, m) float32, with 0 for -1.
 
         Raises:
+            ConfigError: another padding.
             InputTypeError: the mask is not an array of bool.
             StreamError: a mask of another length, or a row that was flushed before.
 
@@ -225,18 +255,18 @@ class EncoderStream(Stream):
             >>> stream.push(np.zeros(2000, np.float32)).shape, stream.flush().shape
             ((8, 1), (8, 1))
         """
-        codes = self._core.flush(to_mask(active, "active"), "transformers")
-        return codes if batched or self.batch_size > 1 else codes[0]
+        frames = self._core.flush(to_mask(active, "active"), choice("padding", padding, PADDINGS))
+        return frames if batched or self.batch_size > 1 else frames[0]
 
     def __repr__(self) -> str:
-        return (
-            f"EncoderStream(batch_size={self.batch_size}, num_codebooks={self.num_codebooks}, "
-            f"frames={self.frames}, pending={self.pending})"
-        )
+        gives = "latents" if self.of_latents else f"num_codebooks={self.num_codebooks}"
+        return f"EncoderStream(batch_size={self.batch_size}, {gives}, frames={self.frames}, pending={self.pending})"
 
 
 class DecoderStream(Stream):
-    """Codes to audio, for B clips in step. Made by `Mimi.decoder_stream`. Nothing is held back, so it has no flush.
+    """Codes or latents to audio, for B clips in step. Nothing is held back, so it has no flush.
+
+    Made by `Mimi.decoder_stream` and `LatentCodec.decoder_stream`.
 
     Example:
         >>> import numpy as np
@@ -271,20 +301,22 @@ class DecoderStream(Stream):
         Args:
             codes: (B, K, m) of any integer type, with K from 1 to the model's `num_codebooks`. A stream of one row also
                 takes (K, m). Frames of only -1 at the end of a batch's row are not there, as in what an encoder gives.
+                A stream of latents takes those, (B, D, m) or (D, m), in float32, float64 or float16.
             lengths: frames of each row; what lies beyond is not read. None takes all frames that are there.
-            active: bool (B,): rows to which the codes belong. The others stay untouched and their codes unread.
+            active: bool (B,): rows to which the frames belong. The others stay untouched and theirs unread.
             stop: a `threading.Event`, or a function without arguments, that is asked between blocks of work whether to
                 give up.
             timeout: seconds after which to give up, between blocks of work.
 
         Returns:
-            Samples (B, 1, m * frame_size) float32, or (m * frame_size,) for (K, m). Rows that are not `active` are 0,
-            and so is what lies beyond a row's frames.
+            Samples (B, 1, m * frame_size) float32, or (m * frame_size,) without a batch dimension. Rows that are not
+            `active` are 0, and so is what lies beyond a row's frames.
 
         Raises:
             CodesError: wrong shape or lengths, too many codebooks, or a code out of range.
             ConfigError: a negative timeout.
-            InputTypeError: not an array, not of an integer type, or a `stop` that cannot be asked.
+            InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
+            LatentsError: wrong shape or lengths of latents, NaN or infinite values.
             StoppedError: `stop` said so; nothing was taken.
             StreamError: a mask of another length.
             TimedOutError: the timeout has passed; nothing was taken.
@@ -298,18 +330,25 @@ class DecoderStream(Stream):
             >>> stream.push(codes).shape, stream.frames
             ((2, 1, 5760), [3, 1])
         """
-        rows, batched = to_codes(codes, copy=True)
-        _check_rows(rows.shape[0], batched, self.batch_size, "codes", "(K, m)", "K, m", CodesError)
-        frames = to_frames(rows, lengths, batched)
-        pcm = self._core.push_codes(rows, frames, to_mask(active, "active"), to_limits(stop, timeout))
+        mask, limits = to_mask(active, "active"), to_limits(stop, timeout)
+        if self.of_latents:
+            latents, batched = to_latents(codes, copy=True)
+            _check_rows(latents.shape[0], batched, self.batch_size, "latents", "(D, m)", "D, m", LatentsError)
+            sizes = to_lengths(lengths, batched, latents.shape[0], latents.shape[2], LatentsError)
+            pcm = self._core.push_latents(latents, sizes, mask, limits)
+        else:
+            rows, batched = to_codes(codes, copy=True)
+            _check_rows(rows.shape[0], batched, self.batch_size, "codes", "(K, m)", "K, m", CodesError)
+            pcm = self._core.push_codes(rows, to_frames(rows, lengths, batched), mask, limits)
         return pcm[:, None] if batched else pcm[0]
 
     def __repr__(self) -> str:
-        return f"DecoderStream(batch_size={self.batch_size}, frames={self.frames})"
+        takes = ", latents" if self.of_latents else ""
+        return f"DecoderStream(batch_size={self.batch_size}{takes}, frames={self.frames})"
 
 
 def _check_rows(
-    rows: int, batched: bool, batch_size: int, what: str, single: str, item: str, error: type[AudioError | CodesError]
+    rows: int, batched: bool, batch_size: int, what: str, single: str, item: str, error: type[MimiError]
 ) -> None:
     if rows != batch_size or (batch_size > 1 and not batched):
         form = f"{single} or (1, {item})" if batch_size == 1 else f"({batch_size}, {item})"

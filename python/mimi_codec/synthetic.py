@@ -1,9 +1,9 @@
-"""A Mimi with random weights of the right scale, for timing and for tests without the released weights.
+"""Codecs with random weights of the right scale, for timing and for tests without the released weights.
 
 A model that was only initialised is of no use here, because its codebooks are all zero. These weights keep the scale of
 the signal from layer to layer, and each codebook has the scale of the residual that it sees. So codes spread over the
-codebooks, and the work is that of a real model. The files are in the on-disk layout of `kyutai/mimi`. The same seed
-gives the same file.
+codebooks, and the work is that of a real model. The files are in the layout in which Transformers
+stores the codec. The same seed gives the same file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from . import _safetensors
 from .config import MimiConfig
 from .hub import CONFIG, WEIGHTS
 
-__all__ = ["tensor_shapes", "write_synthetic"]
+__all__ = ["tensor_shapes", "write_synthetic", "write_synthetic_latents"]
 
 AFTER_ELU = 1.25  # makes up for what ELU takes from a signal of unit scale
 FIRST_CONV = 8.0  # speech has a root mean square of about 0.1
@@ -34,6 +34,27 @@ ENTRY_SCALE = 0.24
 SHARE_LEFT = 0.97
 
 Shapes = dict[str, tuple[int, ...]]
+
+POCKET_TTS = MimiConfig(
+    upsampling_ratios=(6, 5, 4), num_hidden_layers=2, hidden_act="gelu_pytorch_tanh", frame_rate=12.5
+)
+# Where Transformers has the parts of a Mimi in memory, which are the names that it stores those of Pocket TTS by
+IN_MEMORY = {
+    "encoder": "encoder.encoder_seanet",
+    "encoder_transformer": "encoder.encoder_transformer",
+    "downsample": "encoder.downsample",
+    "upsample": "decoder.upsample",
+    "decoder_transformer": "decoder.decoder_transformer",
+    "decoder": "decoder.decoder_seanet",
+}
+NOT_OF_LATENTS = (
+    "codebook_size",
+    "codebook_dim",
+    "num_quantizers",
+    "num_semantic_quantizers",
+    "vector_quantization_hidden_dimension",
+    "frame_rate",
+)
 
 
 def write_synthetic(
@@ -67,18 +88,57 @@ def write_synthetic(
         64
     """
     config = config or MimiConfig()
-    directory = Path(path)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / CONFIG).write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-    shapes = tensor_shapes(config)
-    kind, width = ("F32", 4) if dtype == "float32" else ("BF16", 2)
-    entries = {name: (kind, shape, width * math.prod(shape)) for name, shape in shapes.items()}
-    with open(directory / WEIGHTS, "wb") as file:
-        file.write(_safetensors.header(entries, {"format": "pt"}))
-        for name, shape in shapes.items():
-            values = _values(name, shape, seed)
-            file.write((values.astype("<f4") if dtype == "float32" else _bfloat16(values)).tobytes())
-    return directory
+    return _write(
+        path, config.to_dict(), {name: (name, shape) for name, shape in tensor_shapes(config).items()}, seed, dtype
+    )
+
+
+def write_synthetic_latents(
+    path: str | os.PathLike[str],
+    config: MimiConfig | None = None,
+    *,
+    latent_dim: int = 32,
+    seed: int = 1,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+) -> Path:
+    """Write the audio tokenizer of Pocket TTS, a Mimi with continuous latents in place of its quantizer.
+
+    Args:
+        path: the directory; it is made if it is not there.
+        config: the sizes of its layers; what is said of codebooks is not used. None takes those of Pocket TTS.
+        latent_dim: width D of the latents.
+        seed: of the random numbers.
+        dtype: the type of the floats in the file.
+
+    Returns:
+        The directory.
+
+    Raises:
+        OSError: the directory cannot be written.
+
+    Example:
+        >>> import mimi_codec
+        >>> from mimi_codec.synthetic import write_synthetic_latents
+        >>> mimi_codec.load(write_synthetic_latents("pocket")).latent_dim
+        32
+    """
+    config = config or POCKET_TTS
+    fields = {name: value for name, value in config.to_dict().items() if name not in NOT_OF_LATENTS}
+    fields |= {
+        "architectures": ["PocketTTSAudioTokenizerModel"],
+        "model_type": "pocket_tts_audio_tokenizer",
+        "latent_dim": latent_dim,
+        "latent_stride": config.latent_stride,
+    }
+    tensors = {}
+    for name, shape in tensor_shapes(config).items():
+        part = name.split(".")[0]
+        if part == "downsample":
+            shape = (latent_dim, *shape[1:])
+        if part != "quantizer":
+            tensors[IN_MEMORY[part] + name.removeprefix(part)] = (name, shape)
+    tensors["latent_proj.weight"] = ("latent_proj.weight", (config.hidden_size, latent_dim, 1))
+    return _write(path, fields, tensors, seed, dtype)
 
 
 def tensor_shapes(config: MimiConfig) -> Shapes:
@@ -106,6 +166,27 @@ def tensor_shapes(config: MimiConfig) -> Shapes:
     shapes |= _transformer("decoder_transformer", config)
     shapes |= _seanet_decoder(config)
     return shapes
+
+
+def _write(
+    path: str | os.PathLike[str],
+    config: dict[str, Any],
+    tensors: dict[str, tuple[str, tuple[int, ...]]],
+    seed: int,
+    dtype: str,
+) -> Path:
+    """Write tensors, each with the name that its values are drawn by and its shape."""
+    directory = Path(path)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    kind, width = ("F32", 4) if dtype == "float32" else ("BF16", 2)
+    entries = {name: (kind, shape, width * math.prod(shape)) for name, (_, shape) in tensors.items()}
+    with open(directory / WEIGHTS, "wb") as file:
+        file.write(_safetensors.header(entries, {"format": "pt"}))
+        for drawn_by, shape in tensors.values():
+            values = _values(drawn_by, shape, seed)
+            file.write((values.astype("<f4") if dtype == "float32" else _bfloat16(values)).tobytes())
+    return directory
 
 
 def _conv(name: str, outputs: int, inputs: int, kernel: int) -> Iterator[tuple[str, tuple[int, ...]]]:
