@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Refuses values that are infinite or NaN.
 pub(crate) fn check_finite(floats: &[f32], what: &str) -> Result<()> {

@@ -82,8 +82,8 @@ pub use model::Model;
 pub use options::{Device, Dtype, LoadOptions};
 pub use parts::Parts;
 pub use plan::{Kind, Part, Product, TensorSpec};
-pub use session::{Direction, Padding, StopFn, Stream};
-pub use values::{Codes, Input, Latents, Output};
+pub use session::{Padding, StopFn, Stream};
+pub use values::{Codes, Direction, Input, Latents, Output};
 
 /// The instruction set that the kernels use on this processor.
 pub fn simd_name() -> &'static str {

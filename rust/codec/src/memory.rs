@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// An empty vector with room for `len` elements.
 pub(crate) fn with_room<T>(len: usize) -> Result<Vec<T>> {

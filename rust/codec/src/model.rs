@@ -6,14 +6,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::codecs::{Family, Opened};
+use crate::error::{Error, Result};
 use crate::layers::{Builder, Chain, Quantizer};
 use crate::ops::{Attention, Backend, StateLayout};
 use crate::options::LoadOptions;
 use crate::parts::Parts;
 use crate::plan::{self, Plan};
-use crate::session::Direction;
+use crate::values::Direction;
 use crate::weights::Fingerprints;
-use crate::{Error, Result};
 
 /// A loaded codec. It never changes; clones share the weights.
 #[derive(Clone)]

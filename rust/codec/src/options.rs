@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use mimi_kernels::Precision;
 
+use crate::error::{Error, Result};
 use crate::ops::{Backend, cpu};
 use crate::parts::Parts;
-use crate::{Error, Result};
 
 /// How large weights are kept in memory. Arithmetic is in float32 in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

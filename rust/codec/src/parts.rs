@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The halves of a codec that are wanted. A quantizer goes with either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

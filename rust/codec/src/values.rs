@@ -1,6 +1,6 @@
 //! What goes in and comes out: samples, codes and latents.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The codes of one clip or block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,46 @@ impl Latents {
     /// Frames.
     pub fn frames(&self) -> usize {
         self.data.len() / self.dim.max(1)
+    }
+}
+
+/// What a stream takes and gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From samples to so many codes a frame.
+    ToCodes(usize),
+    /// From samples to latents, before the quantizer.
+    ToLatents,
+    /// From codes to samples.
+    FromCodes,
+    /// From latents, as the quantizer gives them, to samples.
+    FromLatents,
+}
+
+impl Direction {
+    /// Whether it begins with samples.
+    pub(crate) fn is_encoder(self) -> bool {
+        matches!(self, Self::ToCodes(_) | Self::ToLatents)
+    }
+
+    /// An input without a frame.
+    pub(crate) fn nothing(self) -> Input<'static> {
+        static NO_CODES: Codes = Codes { codebooks: 1, data: Vec::new() };
+        static NO_LATENTS: Latents = Latents { dim: 1, data: Vec::new() };
+        match self {
+            Self::ToCodes(_) | Self::ToLatents => Input::Pcm(&[]),
+            Self::FromCodes => Input::Codes(&NO_CODES),
+            Self::FromLatents => Input::Latents(&NO_LATENTS),
+        }
+    }
+
+    /// What it takes, in words.
+    pub(crate) fn wanted(self) -> &'static str {
+        match self {
+            Self::ToCodes(_) | Self::ToLatents => "samples",
+            Self::FromCodes => "codes",
+            Self::FromLatents => "latents",
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Rotary embedding of the transformers' queries and keys.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -12,9 +12,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::weights::{Checkpoint, Files, Found, Layout, detect};
-use crate::{Error, Result};
 
 /// A kind of codec.
 pub(crate) struct Family {

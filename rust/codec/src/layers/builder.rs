@@ -1,6 +1,6 @@
 //! Makes operations of a plan's layers: reads their tensors, and counts what they hold and what they will remember.
 
-use crate::Result;
+use crate::error::Result;
 use crate::ops::{
     Activation, Attention, AttentionShape, Backend, ConvShape, ConvTransposeShape, LinearShape, Operation, Rotary,
     StateLayout,

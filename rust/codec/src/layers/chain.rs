@@ -3,9 +3,9 @@
 use candle_core::Tensor;
 
 use super::Builder;
+use crate::error::{Error, Result};
 use crate::ops::{Activation, Angles, Attention, Block, Operation, Rotary, Signal};
 use crate::plan::{self, Node, sizes};
-use crate::{Error, Result};
 
 /// A chain of layers with their weights.
 ///

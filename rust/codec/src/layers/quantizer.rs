@@ -3,10 +3,10 @@
 use candle_core::Tensor;
 
 use super::Builder;
+use crate::error::{Error, Result};
 use crate::ops::{Block, Codebooks, Operation, Signal};
 use crate::plan;
 use crate::weights::Checkpoint;
-use crate::{Error, Result};
 
 /// Least cluster usage that a codebook's sums are divided by, as in the reference.
 const MIN_USAGE: f32 = 1e-5;

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::{ConvShape, Edge};
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::{Block, Slot};
 
 /// Prepares the history `(sessions, history, c_in)` of sessions that begin: zeros are there from the start; the first input

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 thread_local! {
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };

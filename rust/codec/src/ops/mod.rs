@@ -26,7 +26,8 @@ pub(crate) use shapes::{Activation, AttentionShape, ConvShape, ConvTransposeShap
 pub(crate) use signal::Signal;
 pub(crate) use state::{Block, Slot, State, StateLayout};
 
-use crate::{Error, Result, memory};
+use crate::error::{Error, Result};
+use crate::memory;
 
 /// Where a model's operations run, decided once when it is loaded: it makes them, and says how to feed them.
 pub(crate) trait Backend: Send + Sync {

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::AttentionShape;
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::Block;
 
 /// Where the steps of a block stand, for attention layers that share it.

@@ -14,7 +14,8 @@ use candle_core::{DType, Device, Tensor};
 use mimi_kernels::Strips;
 
 use super::fault_point;
-use crate::{Result, memory};
+use crate::error::Result;
+use crate::memory;
 use journal::Journal;
 
 /// The tensors that a model's layers remember between blocks.

@@ -20,7 +20,7 @@ use mimi_kernels::Precision;
 use super::candle::Composed;
 use super::cpu::Kernels;
 use super::{Backend, Signal};
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::{Block, State, StateLayout};
 
 /// The relative error of one rounding to float32.

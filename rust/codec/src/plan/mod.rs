@@ -12,9 +12,9 @@ mod tensors;
 pub use products::Product;
 pub use tensors::{Kind, Part, TensorSpec};
 
+use crate::error::{Error, Result};
 pub(crate) use crate::ops::{Activation, Edge};
 use crate::parts::Parts;
-use crate::{Error, Result};
 
 /// A codec: how samples become latents, latents codes, and back.
 #[derive(Clone, Debug)]

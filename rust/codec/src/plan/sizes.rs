@@ -1,7 +1,7 @@
 //! What follows from a plan's numbers: rates, widths, and the memory of a stream, checked before anything is made.
 
 use super::{Node, Plan};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Most elements in one tensor.
 const MAX_TENSOR: usize = 1 << 31;

@@ -1,9 +1,11 @@
 //! Whole clips: streams of one row that are thrown away.
 
-use super::{Direction, StopFn, Stream};
+use super::{StopFn, Stream};
+use crate::error::{Error, Result};
+use crate::memory;
 use crate::model::Model;
+use crate::values::Direction;
 use crate::values::{Codes, Input, Latents, Output, blame, check_codes, check_latents};
-use crate::{Error, Result, memory};
 
 /// What follows the last sample of a clip that does not end with a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,12 +3,14 @@
 use candle_core::Tensor;
 
 use super::queue::{Queue, Taken};
-use super::{Direction, Padding, Row, Stream, room};
+use super::{Padding, Row, Stream, room};
+use crate::error::{Error, Result};
 use crate::finite::{check_finite, check_tensor};
+use crate::memory;
 use crate::ops::{Block, Signal};
 use crate::session::StopFn;
+use crate::values::Direction;
 use crate::values::{Codes, Input, Latents, Output, blame};
-use crate::{Error, Result, memory};
 
 /// Rows that go through the model together, and how far.
 struct Cut {
@@ -103,7 +105,7 @@ impl Stream {
 
     /// Takes a block through the model.
     fn block(&self, parts: &[Taken<'_>], cut: &Cut, outputs: &mut [Output]) -> Result<()> {
-        let half = self.direction.half(&self.model)?;
+        let half = self.half()?;
         room::check(cut.rows.len(), cut.frames, half.chain.widest(), self.model.frame_size())?;
         let x = self.input(parts, cut)?;
         let block = Block::new(&self.state, &cut.rows, cut.end == Some(Padding::Transformers));

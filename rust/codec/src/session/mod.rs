@@ -14,26 +14,13 @@ pub use clip::Padding;
 
 use std::fmt;
 
+use crate::error::{Error, Result};
 use crate::model::{Half, Model};
 use crate::ops::State;
-use crate::values::{Codes, Input, Latents, Output, check_codes, check_latents, check_pcm};
-use crate::{Error, Result};
+use crate::values::{Direction, Input, Output, check_codes, check_latents, check_pcm};
 
 /// Asked between blocks: whether to give up with [`Error::Interrupted`].
 pub type StopFn<'a> = &'a (dyn Fn() -> bool + Sync);
-
-/// What a stream takes and gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// From samples to so many codes a frame.
-    ToCodes(usize),
-    /// From samples to latents, before the quantizer.
-    ToLatents,
-    /// From codes to samples.
-    FromCodes,
-    /// From latents, as the quantizer gives them, to samples.
-    FromLatents,
-}
 
 /// Rows that go through a codec side by side, each a clip of its own that has its own position.
 ///
@@ -59,17 +46,6 @@ struct Row {
     ended: bool,
 }
 
-impl Direction {
-    fn is_encoder(self) -> bool {
-        matches!(self, Self::ToCodes(_) | Self::ToLatents)
-    }
-
-    /// The half of the model that it needs.
-    fn half(self, model: &Model) -> Result<&Half> {
-        if self.is_encoder() { model.encoder() } else { model.decoder() }
-    }
-}
-
 impl Stream {
     /// A stream of `rows` rows.
     ///
@@ -85,7 +61,7 @@ impl Stream {
         if rows == 0 {
             return Err(Error::Stream("expected at least one session, got a batch size of 0".into()));
         }
-        let state = State::new(&direction.half(model)?.memory, rows, model.backend().device())?;
+        let state = State::new(&half(model, direction)?.memory, rows, model.backend().device())?;
         Ok(Self { model: model.clone(), direction, state, rows: vec![Row::default(); rows] })
     }
 
@@ -172,6 +148,11 @@ impl Stream {
         })
     }
 
+    /// The half of the model that the stream goes through.
+    fn half(&self) -> Result<&Half> {
+        half(&self.model, self.direction)
+    }
+
     /// What a mask names; all without one.
     fn masked(&self, mask: Option<&[bool]>) -> Result<Vec<usize>> {
         let rows = self.rows.len();
@@ -203,25 +184,9 @@ impl Stream {
     }
 }
 
-impl Direction {
-    /// An input without a frame.
-    fn nothing(self) -> Input<'static> {
-        static NO_CODES: Codes = Codes { codebooks: 1, data: Vec::new() };
-        static NO_LATENTS: Latents = Latents { dim: 1, data: Vec::new() };
-        match self {
-            Self::ToCodes(_) | Self::ToLatents => Input::Pcm(&[]),
-            Self::FromCodes => Input::Codes(&NO_CODES),
-            Self::FromLatents => Input::Latents(&NO_LATENTS),
-        }
-    }
-
-    fn wanted(self) -> &'static str {
-        match self {
-            Self::ToCodes(_) | Self::ToLatents => "samples",
-            Self::FromCodes => "codes",
-            Self::FromLatents => "latents",
-        }
-    }
+/// The half of a model that a direction needs.
+fn half(model: &Model, direction: Direction) -> Result<&Half> {
+    if direction.is_encoder() { model.encoder() } else { model.decoder() }
 }
 
 impl fmt::Debug for Stream {

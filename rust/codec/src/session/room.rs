@@ -1,6 +1,7 @@
 //! The memory that a block needs on its way through the layers.
 
-use crate::{Result, memory};
+use crate::error::Result;
+use crate::memory;
 
 /// Blocks of fewer frames, over all rows, live on what the blocks before them gave back.
 const SMALL: usize = 8;

@@ -9,9 +9,10 @@ use candle_core::Tensor;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{Direction, Row, Stream};
+use super::{Row, Stream};
+use crate::error::{Error, Result};
 use crate::ops::{Attention, Block, Slot};
-use crate::{Error, Result};
+use crate::values::Direction;
 
 /// Changes with what the bytes mean.
 const FORMAT: &str = "mimi-codec stream 3";
@@ -173,7 +174,7 @@ impl Stream {
 
     /// The attention layers, by the slots that they keep in a form of their own.
     fn windows(&self) -> Result<BTreeMap<Slot, &dyn Attention>> {
-        let attentions = self.direction.half(&self.model)?.attentions();
+        let attentions = self.half()?.attentions();
         Ok(attentions.into_iter().map(|attention| (attention.slot(), attention)).collect())
     }
 

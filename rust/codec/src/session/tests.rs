@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::Codes;
-use crate::Result;
+use crate::error::Result;
 use crate::fixture::{DecoderStream, EncoderStream, GO_ON, Mimi, Random, bits, checkpoint, load, tiny_configs};
 use crate::ops::faults::with_fault;
 

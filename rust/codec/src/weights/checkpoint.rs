@@ -8,9 +8,9 @@ use super::Files;
 use super::file::TensorFiles;
 use super::fingerprint::{Fingerprints, Sums};
 use super::layout::{Layout, Location, half_split_rows, is_weight_norm};
+use crate::error::{Error, Result};
 use crate::parts::Parts;
 use crate::plan::{Kind, Part, TensorSpec};
-use crate::{Error, Result};
 
 /// The tensors of a codec in its files. They are read when asked for.
 pub(crate) struct Checkpoint {

@@ -11,9 +11,9 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::Value;
 
 use super::{Checkpoint, Layout, Spelled};
+use crate::error::{Error, Result};
 use crate::parts::Parts;
 use crate::plan::{Kind, TensorSpec};
-use crate::{Error, Result};
 
 /// A tensor to be written.
 struct Item {

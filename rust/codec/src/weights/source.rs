@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::file::{TensorFiles, is_file_name, read_json};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The files of a checkpoint: their headers are read, and the `config.json` beside them.
 pub(crate) struct Files {

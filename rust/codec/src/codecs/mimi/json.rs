@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::config::MimiConfig;
 use crate::codecs::fields::{Fields, wrong};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 impl MimiConfig {
     /// Reads and validates the text of a `config.json`. Unknown keys are ignored, absent ones have their defaults.

@@ -9,9 +9,9 @@ pub use config::MimiConfig;
 
 use super::seanet::{Layers, Seanet, downsample, upsample};
 use super::{Description, Family, nested_config, says, spellings};
+use crate::error::{Error, Result};
 use crate::plan::{Activation, Attention, Linear, Plan, Product, Quantizer, ResidualQuantizer, TensorSpec};
 use crate::weights::{Files, Found, Layout};
-use crate::{Error, Result};
 
 pub(super) static FAMILY: Family = Family {
     kind: "mimi",

@@ -1,8 +1,8 @@
 //! What a configuration must be for the codec to be built from it. The sizes bound every later allocation.
 
 use super::config::MimiConfig;
-use crate::Result;
 use crate::codecs::fields::{MAX_COUNT, MAX_SIZE, require};
+use crate::error::Result;
 
 impl MimiConfig {
     /// Checks that the codec can be built from these fields.
@@ -136,7 +136,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::Error;
+    use crate::error::Error;
 
     fn refused_field(config: &Value) -> String {
         match MimiConfig::from_value(config) {

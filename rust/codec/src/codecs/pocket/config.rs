@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::MODEL_TYPES;
 use crate::codecs::fields::{Fields, MAX_COUNT, MAX_SIZE, require, wrong};
+use crate::error::{Error, Result};
 use crate::weights::Files;
-use crate::{Error, Result};
 
 /// The sizes of the codec.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::seanet::{Layers, Seanet, downsample, upsample};
 use super::{Description, Family, nested_config, says, spellings};
-use crate::Result;
+use crate::error::Result;
 use crate::plan::{Activation, Attention, Conv, Edge, Node, Plan, TensorSpec};
 use crate::weights::{Files, Found, Layout, Spelled};
 use config::{Config, Half};

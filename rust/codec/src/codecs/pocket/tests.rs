@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::Error;
+use crate::error::Error;
 use crate::parts::Parts;
 
 fn transformers(fields: Value) -> Config {

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::{Block, Slot, StateLayout};
 use crate::ops::{Angles, Attention, AttentionShape, Signal};
 

@@ -3,9 +3,9 @@
 use candle_core::{D, Device, Tensor};
 
 use super::{Composed, bytes};
+use crate::error::{Error, Result};
 use crate::finite::check_tensor;
 use crate::ops::{Backend, Codebooks, Signal, unmeasurable};
-use crate::{Error, Result};
 
 pub(super) struct Books {
     books: Vec<Book>,

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::{Composed, bytes, finish};
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::{Block, Slot, StateLayout};
 use crate::ops::{Backend, ConvShape, Operation, Signal, edge};
 

@@ -6,7 +6,7 @@
 use candle_core::Tensor;
 
 use super::{Composed, bytes, finish, product};
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::{Block, Slot, StateLayout};
 use crate::ops::{Backend, ConvTransposeShape, Operation, Signal, transposed};
 

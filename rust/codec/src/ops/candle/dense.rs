@@ -3,7 +3,7 @@
 use candle_core::{D, Tensor};
 
 use super::{Composed, activate, bytes, finish, product};
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::Block;
 use crate::ops::{Activation, Backend, LinearShape, Operation, Signal, without_residual};
 

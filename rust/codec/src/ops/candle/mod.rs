@@ -16,7 +16,7 @@ use super::{
     Activation, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, LinearShape, Operation,
     Rotary, Signal,
 };
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::StateLayout;
 
 /// Compositions of candle operations on a device.

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use super::Composed;
-use crate::Result;
+use crate::error::Result;
 use crate::ops::rotary::Frequencies;
 use crate::ops::state::Block;
 use crate::ops::{Angles, AttentionShape, Backend, Rotary};

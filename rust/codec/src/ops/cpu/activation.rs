@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use mimi_kernels as kernels;
 
 use super::{Kernels, host, kernels_activation};
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::Block;
 use crate::ops::{Activation, Operation, Signal, without_residual};
 

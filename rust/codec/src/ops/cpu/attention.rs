@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use mimi_kernels::{self as kernels, Steps, attend, cache_len, written};
 
 use super::{Kernels, host};
-use crate::Result;
+use crate::error::Result;
 use crate::finite::check_finite_with_room;
 use crate::ops::state::{Block, Slot, StateLayout};
 use crate::ops::{Angles, Attention, AttentionShape, Signal};

@@ -4,8 +4,9 @@ use candle_core::Tensor;
 use mimi_kernels::{Codebook, Unmeasurable};
 
 use super::{Kernels, host};
+use crate::error::Result;
+use crate::memory;
 use crate::ops::{Codebooks, Signal, unmeasurable};
-use crate::{Result, memory};
 
 pub(super) struct Books {
     books: Vec<Codebook>,

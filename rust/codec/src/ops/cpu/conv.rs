@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
 
 use super::{Kernels, host, kernels_activation};
-use crate::Result;
+use crate::error::Result;
 use crate::finite::check_finite;
 use crate::ops::state::{Block, Slot, StateLayout};
 use crate::ops::{ConvShape, Operation, Signal, edge};

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, Strided, product, upsample};
 
 use super::{Kernels, host, kernels_activation};
-use crate::Result;
+use crate::error::Result;
 use crate::finite::check_finite;
 use crate::ops::state::{Block, Slot, StateLayout};
 use crate::ops::{ConvTransposeShape, Operation, Signal, transposed};

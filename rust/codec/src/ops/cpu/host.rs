@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Storage, Tensor, bail};
 
-use crate::Result;
+use crate::error::Result;
 
 /// Calls `read` with the floats of a contiguous CPU tensor.
 pub(crate) fn with_floats<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {

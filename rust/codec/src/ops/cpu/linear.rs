@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use mimi_kernels::{Activation, Epilogue, PackedMatrix, Precision, Rows, Strided, product};
 
 use super::{Kernels, host, kernels_activation};
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::Block;
 use crate::ops::{LinearShape, Operation, Signal};
 

@@ -20,7 +20,7 @@ use super::{
     Activation, Angles, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, LinearShape,
     Operation, Rotary, Signal, fault_point,
 };
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::{Block, StateLayout};
 use spare::Spare;
 

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use mimi_kernels::layer_norm;
 
 use super::{Kernels, host};
-use crate::Result;
+use crate::error::Result;
 use crate::ops::state::Block;
 use crate::ops::{Operation, Signal, without_residual};
 

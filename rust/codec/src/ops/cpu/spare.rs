@@ -11,8 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 
+use crate::error::Result;
+use crate::memory;
 use crate::ops::signal::Home;
-use crate::{Result, memory};
 
 /// The memory of signals that are no more. One model's streams share it: it is as much as is ever in use at once.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::Tensor;
 use mimi_kernels::Strips;
 
-use crate::Result;
+use crate::error::Result;
 use crate::ops::cpu::host::{change, with_floats};
 
 /// Old values, in the order in which they were written over.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::error::{Error, Result};
 use crate::parts::Parts;
-use crate::{Error, Result};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 

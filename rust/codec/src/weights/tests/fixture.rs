@@ -8,9 +8,9 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use crate::Result;
 use crate::codecs::Opened;
 use crate::codecs::mimi::MimiConfig;
+use crate::error::Result;
 use crate::layers::codebook_entries;
 use crate::parts::Parts;
 use crate::plan::{Kind, TensorSpec};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::Error;
+use crate::error::Error;
 use crate::parts::Parts;
 use safetensors::Dtype;
 use serde_json::json;
