@@ -5,6 +5,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -155,3 +156,33 @@ def write_kyutai(model: PocketTTSAudioTokenizerModel, directory: Path) -> Path:
     (directory / "config.json").write_text(json.dumps({"mimi": kyutai_section(model.config)}))
     save_file(kyutai_state(model), directory / "model.safetensors")
     return directory
+
+
+def write_halves(encoder: PocketTTSAudioTokenizerModel, decoder: PocketTTSAudioTokenizerModel, directory: Path) -> Path:
+    """The encoder of one model and the decoder of another, as small variants of Pocket TTS have them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    section, other = kyutai_section(encoder.config), kyutai_section(decoder.config)
+    section |= {
+        "decoder_seanet": other["seanet"],
+        "decoder_transformer": other["transformer"],
+        "quantizer": other["quantizer"],
+        "outer_dim": other["outer_dim"],
+    }
+    (directory / "config.json").write_text(json.dumps({"mimi": section}))
+    of_encoder = ("mimi.encoder", "mimi.downsample")
+    state = {name: value for name, value in kyutai_state(encoder).items() if name.startswith(of_encoder)}
+    state |= {name: value for name, value in kyutai_state(decoder).items() if not name.startswith(of_encoder)}
+    save_file(state, directory / "model.safetensors")
+    return directory
+
+
+@torch.no_grad()
+def encode(model: PocketTTSAudioTokenizerModel, pcm: np.ndarray) -> np.ndarray:
+    """Samples (L,) to the latents (D, T) that Transformers gives."""
+    return model.encode(torch.from_numpy(pcm)[None, None]).latents[0].T.contiguous().numpy()
+
+
+@torch.no_grad()
+def decode(model: PocketTTSAudioTokenizerModel, latents: np.ndarray) -> np.ndarray:
+    """Latents (D, T) to the samples (L,) that Transformers gives."""
+    return model.decode(torch.from_numpy(latents.T.copy())[None]).audio_values[0, 0].numpy()
