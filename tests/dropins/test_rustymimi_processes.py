@@ -153,7 +153,7 @@ def check():
     try:
         tokenizer.encode_step(pcm[None, None])
     except StreamError as error:
-        assert "begin anew by reset()" in str(error)
+        assert "call reset() for a new stream" in str(error)
     else:
         raise AssertionError
     tokenizer.reset()

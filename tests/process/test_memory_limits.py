@@ -65,7 +65,7 @@ def test_whole_clips(run_python, tiny_dir):
     error = refused(lambda: demo.decode(codes))
     assert isinstance(error, OutOfMemoryError) and str(150_000 * 1920 * 4) in str(error), error
     refused(lambda: demo.decode(np.zeros((1000, 16, 200), int)))
-    refused(lambda: demo.codes_to_latents(np.zeros((16, 400_000), int)))
+    refused(lambda: demo.codes_to_latents(np.zeros((16, 800_000), int)))
     assert np.array_equal(demo.decode(codes[:, :2]), small)
     """
     )
