@@ -5,6 +5,7 @@ PyTorch and Transformers are imported only by the fixtures that write models.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,10 @@ from hypothesis import settings
 
 import mimi_codec
 import signals
+
+# A shell that runs the tests in the background has programs ignore Ctrl-C, and they hand that on to their children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may depend on a network
 
