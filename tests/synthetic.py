@@ -1,21 +1,23 @@
 """Mimi models of any configuration with well-scaled random weights, written in every layout the package reads.
 
-A freshly initialised Transformers model is useless for parity: its codebooks are all zero. Here every layer keeps the
-scale of the signal, and every codebook is drawn around the residuals that reach it, so codes spread over the codebook
-and a wrong layer changes them.
+A freshly initialised Transformers model is useless for parity: its codebooks are all zero. The weights are those that
+`mimi_codec.synthetic` makes.
 """
 
 import json
-import math
 import re
+import tempfile
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import MimiConfig, MimiModel, masking_utils
 from transformers.models.mimi import modeling_mimi
-from transformers.models.mimi.modeling_mimi import MimiEuclideanCodebook, MimiLayerScale
+from transformers.models.mimi.modeling_mimi import MimiEuclideanCodebook
+
+from mimi_codec import MimiConfig as OurConfig
+from mimi_codec.synthetic import write_synthetic
 
 # Transformers 4 forgets the window of the attention. Its models get the mask that later versions make, so that they are
 # the reference beyond the window too; test_transformers_versions.py looks at what they do by themselves.
@@ -75,47 +77,17 @@ def tiny_config(**changes) -> MimiConfig:
     return MimiConfig(**{"upsample_groups": fields["hidden_size"]} | fields)
 
 
-@torch.no_grad()
 def build(config: MimiConfig, seed: int = 1) -> MimiModel:
-    """The Transformers model of `config`, in float32, with the random weights of `seed`."""
-    rng = torch.Generator().manual_seed(seed)
+    """The Transformers model of `config`, in float32, with the random weights of `seed` that the package writes."""
     model = MimiModel(config).eval()
-
-    def fill(parameter, scale, mean=0.0):
-        if parameter is not None:
-            parameter.copy_(torch.randn(parameter.shape, generator=rng) * scale + mean)
-
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-            taps = module.kernel_size[0]
-            if isinstance(module, nn.ConvTranspose1d):
-                taps //= module.stride[0]  # taps that meet in one output
-            gain = 1.4 if SEANET.match(name) else 1.0  # what an ELU takes away
-            fill(module.weight, gain / math.sqrt(module.in_channels // module.groups * taps))
-            fill(module.bias, 0.02)
-        elif isinstance(module, nn.Linear):
-            fill(module.weight, 1 / math.sqrt(module.in_features))
-            fill(module.bias, 0.02)
-        elif isinstance(module, nn.LayerNorm):
-            fill(module.weight, 0.1, mean=1.0)
-            fill(module.bias, 0.05)
-        elif isinstance(module, MimiLayerScale):
-            fill(module.scale, 0.02, mean=0.12)
-        elif isinstance(module, MimiEuclideanCodebook):
-            module.cluster_usage.copy_(torch.rand(module.cluster_usage.shape, generator=rng) * 5 + 0.5)
-
-    latents = encoder(model, _probe(config, rng))
-    for rvq in (
-        model.quantizer.semantic_residual_vector_quantizer,
-        model.quantizer.acoustic_residual_vector_quantizer,
-    ):
-        seen = rvq.input_proj(latents) if rvq.input_proj is not None else latents
-        mean, scale = seen.mean(dim=(0, 2)), seen.std()
-        for index, layer in enumerate(rvq.layers):
-            book = layer.codebook
-            fill(book.embed_sum, scale * 0.9**index, mean=mean if index == 0 else 0.0)
-            book.embed_sum.mul_(book.cluster_usage[:, None])
-            book._embed = None
+    with tempfile.TemporaryDirectory() as directory:
+        write_synthetic(directory, OurConfig.from_dict(config.to_dict()), seed=seed)
+        weights = load_file(Path(directory) / "model.safetensors")
+    model.load_state_dict({name: weights.pop(flat_name(name)) for name in model.state_dict()})
+    assert not weights, f"tensors that Transformers does not have: {sorted(weights)}"
+    for module in model.modules():
+        if isinstance(module, MimiEuclideanCodebook):
+            module._embed = None
     return model
 
 
@@ -135,30 +107,22 @@ def decoder(model: MimiModel, latents: torch.Tensor) -> torch.Tensor:
     return model.decoder(hidden.transpose(1, 2))
 
 
-def _probe(config: MimiConfig, rng: torch.Generator) -> torch.Tensor:
-    """About 50 frames of coloured noise, as loud as speech."""
-    stride = int(config.encodec_frame_rate / config.frame_rate)
-    hop = math.prod(config.upsampling_ratios) * stride
-    noise = torch.randn((1, config.audio_channels, 50 * hop), generator=rng)
-    coloured = noise + 4 * nn.functional.avg_pool1d(noise, 9, 1, 4)
-    return 0.3 * coloured / coloured.abs().max()
-
-
 def memory_state(model: MimiModel) -> dict[str, torch.Tensor]:
     """Tensors under the names that Transformers uses in memory."""
     return {name: value.clone().contiguous() for name, value in model.state_dict().items()}
 
 
+def flat_name(name: str) -> str:
+    """The name in the files of `kyutai/mimi` of a tensor in memory."""
+    for old, new in MEMORY_TO_FLAT:
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
+
+
 def flat_state(model: MimiModel) -> dict[str, torch.Tensor]:
     """Tensors under the names of the files of `kyutai/mimi`."""
-    state = {}
-    for name, value in memory_state(model).items():
-        for old, new in MEMORY_TO_FLAT:
-            if name.startswith(old):
-                name = new + name.removeprefix(old)
-                break
-        state[name] = value
-    return state
+    return {flat_name(name): value for name, value in memory_state(model).items()}
 
 
 def kyutai_state(model: MimiModel) -> dict[str, torch.Tensor]:
