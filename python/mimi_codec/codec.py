@@ -106,9 +106,11 @@ class Codec(Facts):
             The latents; beyond a row's own frames they are 0.
 
         Raises:
-            AudioError: wrong shape or length, NaN or infinite samples.
+            AudioError: wrong shape or length, or samples that are NaN, infinite or so large that sums overflow.
             ConfigError: an option outside its range, or a model without encoder.
             InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
+            NumericError: values overflow, because weights are too large.
+            OutOfMemoryError: there is not enough memory.
             StoppedError: `stop` said so.
             TimedOutError: the timeout has passed.
 
@@ -147,7 +149,9 @@ class Codec(Facts):
         Raises:
             ConfigError: a model without decoder, or a negative timeout.
             InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
-            LatentsError: wrong shape or lengths, NaN or infinite values.
+            LatentsError: wrong shape or lengths, or values that are NaN, infinite or so large that sums overflow.
+            NumericError: values overflow, because weights are too large.
+            OutOfMemoryError: there is not enough memory.
             StoppedError: `stop` said so.
             TimedOutError: the timeout has passed.
 

@@ -58,6 +58,7 @@ class LatentCodec(Codec):
         Raises:
             ConfigError: a batch size below 1, or a model without encoder.
             InputTypeError: a batch size that is not an integer.
+            OutOfMemoryError: there is not enough memory for so many rows.
         """
         return self._encoder_stream(batch_size, None)
 
@@ -73,6 +74,7 @@ class LatentCodec(Codec):
         Raises:
             ConfigError: a batch size below 1, or a model without decoder.
             InputTypeError: a batch size that is not an integer.
+            OutOfMemoryError: there is not enough memory for so many rows.
         """
         return self._decoder_stream(batch_size, latents=True)
 

@@ -171,9 +171,11 @@ class Mimi(CodebookFacts, Codec):
             The codes, T = ceil(L / frame_size) frames of them.
 
         Raises:
-            AudioError: wrong shape or length, NaN or infinite samples.
+            AudioError: wrong shape or length, or samples that are NaN, infinite or so large that sums overflow.
             ConfigError: an option outside its range, or a model without encoder.
             InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
+            NumericError: values overflow, because weights are too large.
+            OutOfMemoryError: there is not enough memory.
             StoppedError: `stop` said so.
             TimedOutError: the timeout has passed.
 
@@ -214,6 +216,8 @@ class Mimi(CodebookFacts, Codec):
             CodesError: wrong shape or lengths, too many codebooks, or a code outside `0 <= code < codebook_size`.
             ConfigError: a model without decoder, or a negative timeout.
             InputTypeError: not an array, not of an integer type, or a `stop` that cannot be asked.
+            NumericError: values overflow, because weights are too large.
+            OutOfMemoryError: there is not enough memory.
             StoppedError: `stop` said so.
             TimedOutError: the timeout has passed.
 
@@ -251,7 +255,9 @@ class Mimi(CodebookFacts, Codec):
         Raises:
             ConfigError: K out of range, a model without encoder, or a negative timeout.
             InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
-            LatentsError: wrong shape, NaN or infinite values.
+            LatentsError: wrong shape, or values that are NaN, infinite or so large that sums overflow.
+            NumericError: values overflow, because weights are too large.
+            OutOfMemoryError: there is not enough memory.
             StoppedError: `stop` said so.
             TimedOutError: the timeout has passed.
 
@@ -282,6 +288,8 @@ class Mimi(CodebookFacts, Codec):
             CodesError: wrong shape, too many codebooks, or a code out of range.
             ConfigError: a model without decoder, or a negative timeout.
             InputTypeError: not an array, not of an integer type, or a `stop` that cannot be asked.
+            NumericError: values overflow, because weights are too large.
+            OutOfMemoryError: there is not enough memory.
             StoppedError: `stop` said so.
             TimedOutError: the timeout has passed.
 
@@ -310,7 +318,9 @@ class Mimi(CodebookFacts, Codec):
         Raises:
             ConfigError: K out of range, or a model without encoder or decoder.
             InputTypeError: not an array, or an element type that is not accepted.
-            LatentsError: wrong shape, NaN or infinite values.
+            LatentsError: wrong shape, or values that are NaN, infinite or so large that sums overflow.
+            NumericError: values overflow, because weights are too large.
+            OutOfMemoryError: there is not enough memory.
 
         Example:
             >>> import numpy as np
@@ -338,6 +348,7 @@ class Mimi(CodebookFacts, Codec):
         Raises:
             ConfigError: an option outside its range, `num_codebooks` for latents, or a model without encoder.
             InputTypeError: an option that is not an integer.
+            OutOfMemoryError: there is not enough memory for so many rows.
 
         Example:
             >>> from mimi_codec import Mimi
@@ -363,6 +374,7 @@ class Mimi(CodebookFacts, Codec):
         Raises:
             ConfigError: an option outside its range, or a model without decoder.
             InputTypeError: an option that is not an integer.
+            OutOfMemoryError: there is not enough memory for so many rows.
 
         Example:
             >>> from mimi_codec import Mimi

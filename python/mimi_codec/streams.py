@@ -206,9 +206,11 @@ class EncoderStream(Stream):
             latents.
 
         Raises:
-            AudioError: wrong shape, NaN or infinite samples.
+            AudioError: wrong shape, or samples that are NaN, infinite or so large that sums overflow.
             ConfigError: a negative timeout.
             InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
+            NumericError: values overflow, because weights are too large; nothing was taken.
+            OutOfMemoryError: there is not enough memory; nothing was taken.
             StoppedError: `stop` said so; nothing was taken.
             StreamError: a row that was flushed and not reset, or a mask of another length.
             TimedOutError: the timeout has passed; nothing was taken.
@@ -246,6 +248,8 @@ class EncoderStream(Stream):
         Raises:
             ConfigError: another padding.
             InputTypeError: the mask is not an array of bool.
+            NumericError: values overflow, because weights are too large; the stream is as before.
+            OutOfMemoryError: there is not enough memory; the stream is as before.
             StreamError: a mask of another length, or a row that was flushed before.
 
         Example:
@@ -316,7 +320,9 @@ class DecoderStream(Stream):
             CodesError: wrong shape or lengths, too many codebooks, or a code out of range.
             ConfigError: a negative timeout.
             InputTypeError: not an array, an element type that is not accepted, or a `stop` that cannot be asked.
-            LatentsError: wrong shape or lengths of latents, NaN or infinite values.
+            LatentsError: wrong shape or lengths of latents, or values that are NaN, infinite or too large.
+            NumericError: values overflow, because weights are too large; nothing was taken.
+            OutOfMemoryError: there is not enough memory; nothing was taken.
             StoppedError: `stop` said so; nothing was taken.
             StreamError: a mask of another length.
             TimedOutError: the timeout has passed; nothing was taken.
