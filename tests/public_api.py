@@ -26,6 +26,7 @@ MODULES = (
     "mimi_codec.tokens.hf_moshi",
     "mimi_codec.tokens.stt",
     "mimi_codec.moshi",
+    "mimi_codec.pocket_tts",
     "mimi_codec.rustymimi",
     "mimi_codec.transformers",
 )

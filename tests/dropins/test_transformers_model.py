@@ -380,9 +380,11 @@ def test_import_alone_loads_nothing(run_python):
     run_python(
         """
         import sys
-        import mimi_codec.transformers, mimi_codec.moshi, mimi_codec.rustymimi
-        assert not {"torch", "transformers", "moshi", "rustymimi"} & set(sys.modules), sys.modules.keys()
-        assert dir(mimi_codec.transformers) == ["MimiModel", "StreamCache", "attach"]
+        import mimi_codec.transformers, mimi_codec.moshi, mimi_codec.pocket_tts, mimi_codec.rustymimi
+        assert not {"torch", "transformers", "moshi", "pocket_tts", "rustymimi"} & set(sys.modules), sys.modules.keys()
+        names = ["MimiModel", "PocketTTSAudioTokenizerModel", "StreamCache", "attach"]
+        assert dir(mimi_codec.transformers) == names
+        assert dir(mimi_codec.pocket_tts) == ["MimiModel", "attach"]
         try:
             mimi_codec.transformers.Nothing
         except AttributeError as error:

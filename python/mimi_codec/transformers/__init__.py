@@ -3,6 +3,7 @@
 from mimi_codec.transformers import attach
 
 attach(model)  # a loaded Moshi, CSM or KyutaiSpeechToText model: its codec is now this one
+attach(processor)  # a loaded PocketTTSProcessor: its audio tokenizer is now this one
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,16 @@ if TYPE_CHECKING:
     from .attach import attach
     from .caches import StreamCache
     from .model import MimiModel
+    from .pocket import PocketTTSAudioTokenizerModel
 
-__all__ = ["MimiModel", "StreamCache", "attach"]
+__all__ = ["MimiModel", "PocketTTSAudioTokenizerModel", "StreamCache", "attach"]
 
-MODULES = {"MimiModel": "model", "StreamCache": "caches", "attach": "attach"}
+MODULES = {
+    "MimiModel": "model",
+    "PocketTTSAudioTokenizerModel": "pocket",
+    "StreamCache": "caches",
+    "attach": "attach",
+}
 
 
 def __getattr__(name: str) -> Any:

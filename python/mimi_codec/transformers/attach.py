@@ -4,40 +4,65 @@ from __future__ import annotations
 
 import math
 import os
+from typing import TYPE_CHECKING, Any, overload
 
 from torch import nn
 
 from ..errors import ConfigError, InputTypeError
+from ..latent_codec import LatentCodec
 from ..model import Mimi
 from .installed import MimiConfig
 from .model import InvalidCodes, MimiModel
 
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
+
+    from .pocket import PocketTTSAudioTokenizerModel
+
 # Where the models keep their codec: Moshi; CSM and KyutaiSpeechToText.
 ATTRIBUTES = ("audio_encoder", "codec_model")
+# The class that a processor with the codec of Pocket TTS names.
+TOKENIZER = "PocketTTSAudioTokenizerModel"
 
 
+@overload
 def attach(
     model: nn.Module,
     codec: Mimi | str | os.PathLike[str] | None = None,
     *,
     threads: int | None = None,
     invalid_codes: InvalidCodes | None = None,
-) -> MimiModel:
-    """Replace the Mimi inside a loaded model (Moshi, CSM, KyutaiSpeechToText).
+) -> MimiModel: ...
+@overload
+def attach(
+    model: ProcessorMixin,
+    codec: LatentCodec | str | os.PathLike[str] | None = None,
+    *,
+    threads: int | None = None,
+) -> PocketTTSAudioTokenizerModel: ...
+def attach(
+    model: Any,
+    codec: Any = None,
+    *,
+    threads: int | None = None,
+    invalid_codes: InvalidCodes | None = None,
+) -> MimiModel | PocketTTSAudioTokenizerModel:
+    """Replace the codec inside a loaded model (Moshi, CSM, KyutaiSpeechToText) or a loaded `PocketTTSProcessor`.
 
     Args:
-        model: a loaded model; it is changed.
+        model: a loaded model or processor; it is changed.
         codec: where the weights come from: None for those in `model` itself, the name or path of a checkpoint (of the
-            codec or of a model that holds it), or a loaded `Mimi`, which many models can share.
-        threads: threads that one call may use; None takes `MIMI_NUM_THREADS`, or 1. Not for a loaded `Mimi`.
+            codec or of a model that holds it), or a loaded `Mimi` (for a processor a `LatentCodec`), which many models
+            can share.
+        threads: threads that one call may use; None takes `MIMI_NUM_THREADS`, or 1. Not for a loaded codec.
         invalid_codes: as for `MimiModel`. CSM's head can produce ids outside the codebooks, so the default is "end"
-            there and "raise" elsewhere.
+            there and "raise" elsewhere. A processor of Pocket TTS has no codes.
 
     Returns:
         What took the place of the codec.
 
     Raises:
-        InputTypeError: `model` does not hold a Mimi.
+        InputTypeError: `model` does not hold a Mimi or the codec of Pocket TTS.
         ConfigError: `codec` is not of the size for which `model` was made.
         LoadError: the weights cannot be loaded.
         WeightsError: a tensor is missing, has a wrong shape, or is one too many.
@@ -52,11 +77,15 @@ def attach(
         >>> type(attach(model)).__module__
         'mimi_codec.transformers.model'
     """
+    if getattr(model, "audio_tokenizer_class", None) == TOKENIZER:
+        if invalid_codes is not None:
+            raise ConfigError(f"invalid_codes is for codecs with codes; {type(model).__name__} has latents")
+        return _attach_tokenizer(model, codec, threads)
     attribute = next((name for name in ATTRIBUTES if hasattr(model, name)), None)
     if attribute is None:
         raise InputTypeError(
             f"expected a model with {' or '.join(ATTRIBUTES)}, such as Moshi, CSM or KyutaiSpeechToText, "
-            f"got {type(model).__name__}"
+            f"or a PocketTTSProcessor, got {type(model).__name__}"
         )
     original = getattr(model, attribute)
     config = original.config
@@ -79,13 +108,49 @@ def attach(
     return ours
 
 
+def _attach_tokenizer(
+    processor: Any, codec: LatentCodec | str | os.PathLike[str] | None, threads: int | None
+) -> PocketTTSAudioTokenizerModel:
+    """The codec of Pocket TTS, which its processor holds."""
+    from .._torch_latents import latent_codec
+    from .pocket import PocketTTSAudioTokenizerModel
+
+    original = getattr(processor, "audio_tokenizer", None)
+    if codec is None and isinstance(original, PocketTTSAudioTokenizerModel):
+        codec = original.codec
+    if codec is not None:
+        loaded = latent_codec(codec, threads=threads)
+        if original is not None:
+            _check_sizes(
+                ("values in a latent", original.config.latent_dim, loaded.latent_dim),
+                ("values in a latent to decode", original.config.latent_dim, loaded.decoder_latent_dim),
+                ("samples per frame", original.config.frame_size, loaded.frame_size),
+                ("samples per second", original.config.sampling_rate, loaded.sample_rate),
+            )
+        ours = PocketTTSAudioTokenizerModel(loaded, None if original is None else original.config)
+    elif original is None:
+        raise InputTypeError(f"this {type(processor).__name__} has no audio_tokenizer: give the codec, codec=...")
+    else:
+        ours = PocketTTSAudioTokenizerModel.from_state_dict(original.state_dict(), original.config, threads=threads)
+    if original is not None:
+        ours.name_or_path = original.name_or_path
+        ours.to(original.device, original.dtype)
+        ours.train(original.training)
+    processor.audio_tokenizer = ours
+    return ours
+
+
 def _check_same(codec: Mimi, config: MimiConfig) -> None:
-    for name, expected, got in (
+    _check_sizes(
         ("codebooks", config.num_quantizers, codec.num_codebooks),
         ("entries per codebook", config.codebook_size, codec.codebook_size),
         # config.frame_size takes every latent stride for 2
         ("samples per frame", math.prod(config.upsampling_ratios or ()) * config.latent_stride, codec.frame_size),
         ("samples per second", config.sampling_rate, codec.sample_rate),
-    ):
+    )
+
+
+def _check_sizes(*sizes: tuple[str, int, int]) -> None:
+    for name, expected, got in sizes:
         if expected != got:
             raise ConfigError(f"the model was made for a codec of {expected} {name}, got a codec of {got}")

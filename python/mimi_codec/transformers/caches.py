@@ -1,7 +1,7 @@
 """Transformers' caches as the places where our streams live.
 
 Transformers hands a codec two objects per stream, a padding cache and a key/value cache, and never looks into them.
-Here one `EncoderStream` or `DecoderStream` is the whole state, and every cache object of a clip refers to it.
+Here one stream of this package is the whole state, and every cache object of a clip refers to it.
 """
 
 from __future__ import annotations
@@ -86,8 +86,10 @@ def take_cache(given: Any, options: MutableMapping[str, Any], names: tuple[str, 
     return given
 
 
-def take_stream(kind: type[Stream], batch_size: int, create: Callable[[], Stream], *caches: Any) -> Stream:
-    """The stream to which the caches refer, or a new one to which all of them then refer.
+def take_stream(
+    kind: type[Stream], batch_size: int, create: Callable[[], Stream], *caches: Any, latents: bool = False
+) -> Stream:
+    """The stream (of codes, or of latents) to which the caches refer, or a new one to which all of them then refer.
 
     Raises `StreamError` if they refer to two streams, hold the state of another codec, or are for other rows.
     """
@@ -103,6 +105,12 @@ def take_stream(kind: type[Stream], batch_size: int, create: Callable[[], Stream
             raise StreamError("the caches given belong to different streams; pass those returned by the same call")
     if not isinstance(stream, kind):
         raise StreamError(f"expected the cache of an {kind.__name__}, got that of an {type(stream).__name__}")
+    if stream.of_latents != latents:
+        codes_or_latents = ("codes", "latents")
+        raise StreamError(
+            f"expected the cache of a stream of {codes_or_latents[latents]}, "
+            f"got that of one of {codes_or_latents[stream.of_latents]}"
+        )
     if stream.batch_size != batch_size:
         raise StreamError(f"the cache is for a batch of {stream.batch_size}, got a batch of {batch_size}")
     for cache in given:

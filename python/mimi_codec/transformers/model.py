@@ -28,14 +28,11 @@ from .installed import (
     MimiConfig,
     MimiConv1dPaddingCache,
 )
-from .outputs import DecoderOutput, EncoderOutput, Output
+from .outputs import DecoderOutput, EncoderOutput, Output, give, refuse_options
 from .weights import load_state, read_state
 
 InvalidCodes = Literal["raise", "end"]
 INVALID_CODES = ("raise", "end")
-
-# Arguments of Transformers' methods that ask for what a codec outside PyTorch does not have.
-NOT_GIVEN = ("output_attentions", "output_hidden_states")
 
 
 class MimiModel(CodecModule):
@@ -195,7 +192,7 @@ class MimiModel(CodecModule):
             torch.Size([1, 16, 2])
         """
         cache = take_cache(encoder_cache, options, ENCODER_CACHE + EITHER_CACHE)
-        self._check(options, allowed=())
+        refuse_options(options, allowed=())
         count = self._codebooks(num_quantizers)
         pcm = audio_in(input_values, "input_values")
         if use_streaming is None:
@@ -213,7 +210,7 @@ class MimiModel(CodecModule):
             encoder_cache=cache if use_streaming else None,
             padding_cache=padding_cache,
         )
-        return self._output(output, return_dict)
+        return give(output, self.config, return_dict)
 
     @outside_graphs
     def decode(
@@ -253,7 +250,7 @@ class MimiModel(CodecModule):
             torch.Size([1, 1, 1920])
         """
         cache = take_cache(decoder_cache, options, DECODER_CACHE + EITHER_CACHE)
-        self._check(options, allowed=("use_cache",))
+        refuse_options(options, allowed=("use_cache",))
         codes = codes_in(audio_codes, "audio_codes")
         # Said in full, so that -1 is an invalid code as any other.
         lengths = np.full(codes.shape[0], codes.shape[2])
@@ -274,9 +271,8 @@ class MimiModel(CodecModule):
         values = tensor_out(audio, audio_codes.device, self.dtype)
         if padding_mask is not None:
             values = values[..., : padding_mask.shape[-1]]
-        return self._output(
-            DecoderOutput.of(audio_values=values, decoder_cache=cache if use_cache else None), return_dict
-        )
+        output = DecoderOutput.of(audio_values=values, decoder_cache=cache if use_cache else None)
+        return give(output, self.config, return_dict)
 
     @outside_graphs
     def forward(
@@ -317,7 +313,7 @@ class MimiModel(CodecModule):
         """
         encoder_cache = take_cache(encoder_cache, options, ENCODER_CACHE)
         decoder_cache = take_cache(decoder_cache, options, DECODER_CACHE)
-        self._check(options, allowed=("use_cache",))
+        refuse_options(options, allowed=("use_cache",))
         length = (input_values if padding_mask is None else padding_mask).shape[-1]
         if audio_codes is None:
             encoded = self.encode(input_values, None, num_quantizers, encoder_cache, return_dict=True)
@@ -329,7 +325,7 @@ class MimiModel(CodecModule):
             encoder_cache=encoder_cache,
             decoder_cache=decoded.decoder_cache,
         )
-        return self._output(output, return_dict)
+        return give(output, self.config, return_dict)
 
     # Lengths
 
@@ -433,16 +429,3 @@ class MimiModel(CodecModule):
     def _new_padding_cache(self) -> MimiConv1dPaddingCache:
         last = self.downsample
         return MimiConv1dPaddingCache(1, [last.padding_total], [last.pad_mode], [last.in_channels])
-
-    def _check(self, options: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
-        for name, value in options.items():
-            if name in NOT_GIVEN:
-                if value:
-                    raise ConfigError(f"{name}: this codec has no {name.removeprefix('output_')} to return")
-            elif name not in allowed:
-                raise TypeError(f"unexpected keyword argument {name!r}")
-
-    def _output(self, output: Any, return_dict: bool | None) -> Any:
-        if return_dict is None:
-            return_dict = getattr(self.config, "return_dict", True)
-        return output if return_dict else output.plain()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, Self
 
+from ..errors import ConfigError
 from .installed import (
     DECODER_CACHE,
     EITHER_CACHE,
@@ -55,23 +56,45 @@ class BothSpellings:
         return self.spellings.get(key, key) if isinstance(key, str) else key
 
 
-def _spellings(output: type, *groups: tuple[str, ...]) -> dict[str, str]:
+def spellings(output: type, *groups: tuple[str, ...]) -> dict[str, str]:
+    """Which field of an installed class each spelling is."""
     return {name: field_of(output, names) for names in groups for name in names}
 
 
 class EncoderOutput(BothSpellings, MimiEncoderOutput):
     """What `encode` returns."""
 
-    spellings = _spellings(MimiEncoderOutput, ENCODER_CACHE + EITHER_CACHE)
+    spellings = spellings(MimiEncoderOutput, ENCODER_CACHE + EITHER_CACHE)
 
 
 class DecoderOutput(BothSpellings, MimiDecoderOutput):
     """What `decode` returns."""
 
-    spellings = _spellings(MimiDecoderOutput, DECODER_CACHE + EITHER_CACHE)
+    spellings = spellings(MimiDecoderOutput, DECODER_CACHE + EITHER_CACHE)
 
 
 class Output(BothSpellings, MimiOutput):
     """What `forward` returns."""
 
-    spellings = _spellings(MimiOutput, ENCODER_CACHE, DECODER_CACHE)
+    spellings = spellings(MimiOutput, ENCODER_CACHE, DECODER_CACHE)
+
+
+# Arguments of Transformers' methods that ask for what a codec outside PyTorch does not have.
+NOT_GIVEN = ("output_attentions", "output_hidden_states")
+
+
+def refuse_options(options: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    """Refuse arguments beyond those that a method has. Raises `ConfigError` or `TypeError`."""
+    for name, value in options.items():
+        if name in NOT_GIVEN:
+            if value:
+                raise ConfigError(f"{name}: this codec has no {name.removeprefix('output_')} to return")
+        elif name not in allowed:
+            raise TypeError(f"unexpected keyword argument {name!r}")
+
+
+def give(output: Any, config: Any, return_dict: bool | None) -> Any:
+    """The output, or the tuple of it where the argument or else the configuration asks for one."""
+    if return_dict is None:
+        return_dict = getattr(config, "return_dict", True)
+    return output if return_dict else output.plain()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from .._torch import ScratchDirectory, as_files_hold
-from ..errors import WeightsError
-from ..hub import CONFIG, WEIGHTS
+from .._torch import ScratchDirectory
+from .._torch_state import write_state
+from ..hub import WEIGHTS
 from ..model import Mimi
 from .installed import MimiConfig
 
@@ -18,14 +18,7 @@ def load_state(
     state: Mapping[str, torch.Tensor], config: MimiConfig, threads: int | None
 ) -> tuple[Mimi, ScratchDirectory]:
     """A codec of these tensors, and the directory of its files, which `Mimi.save` and pickling read again."""
-    for name, tensor in state.items():
-        if tensor.is_meta:
-            raise WeightsError(
-                f"{name} has no data (it is on the meta device, or offloaded); pass the name or path of the checkpoint"
-            )
-    files = ScratchDirectory()
-    save_file(as_files_hold(state), files.path / WEIGHTS, metadata={"format": "pt"})
-    (files.path / CONFIG).write_text(config.to_json_string(use_diff=False))
+    files = write_state(state, config.to_json_string(use_diff=False))
     return Mimi.from_pretrained(files.path, threads=threads), files
 
 
