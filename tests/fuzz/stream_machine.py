@@ -4,6 +4,8 @@ Two machines, for encoders and decoders. Each keeps, for every row, what it has 
 out. At any time the output must be that of a whole clip of the same input, bit for bit.
 """
 
+from abc import abstractmethod
+
 import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
@@ -40,15 +42,17 @@ class StreamMachine(RuleBasedStateMachine):
         self.rows = rows
         self.stream = self.fresh()
 
+    @abstractmethod
     def fresh(self):
-        raise NotImplementedError
+        """A stream that has seen nothing."""
 
+    @abstractmethod
     def restart(self, row: int) -> None:
-        raise NotImplementedError
+        """Forget what the row was given."""
 
+    @abstractmethod
     def disturb(self, stream) -> None:
         """Push something else into a stream that is not the one under test."""
-        raise NotImplementedError
 
     def active(self, mask: list[bool] | None) -> tuple[np.ndarray | None, list[int]]:
         """A mask for this number of rows, and the rows it names."""
