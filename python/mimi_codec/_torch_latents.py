@@ -54,10 +54,20 @@ class LatentModule(CodecModule):
             tensors = load_file(self._files.path / WEIGHTS)
             destination.update({prefix + name: tensor for name, tensor in tensors.items()})
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any) -> None:
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        *lists: list[str],
+    ) -> None:
         state = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
         if state:
-            self._take(state, self._config_text(), threads=self.codec.threads)
+            self._take(state, self._config_text(), threads=self.codec.threads, parts=self.codec.parts)
+        elif strict and self._files is not None:
+            missing_keys.extend(prefix + name for name in load_file(self._files.path / WEIGHTS))
 
     def extra_repr(self) -> str:
         """The codec inside, for `print`.

@@ -173,6 +173,22 @@ class TestModel:
         other = tiny_pocket.codec(seed=2)
         model.load_state_dict(other.state_dict())
         near(model.decode(latents(4)).audio_values, other.decode(latents(4)).audio_values.detach())
+        with pytest.raises(RuntimeError, match=r"Missing key.*latent_proj\.weight"):
+            model.load_state_dict({})
+        halves = tiny_pocket.codec(encoder_config=None)
+        decoder = attach(tiny_pocket.processor(halves))
+        decoder.load_state_dict(halves.state_dict())
+        assert decoder.codec.parts == "decoder"
+
+    def test_attached_again(self, theirs):
+        """With more threads; a codec that was given stays."""
+        processor = tiny_pocket.processor(theirs)
+        attach(processor)
+        assert attach(processor, threads=2).codec is not attach(processor, threads=1).codec
+        near(processor.audio_tokenizer.decode(latents(4)).audio_values, theirs.decode(latents(4)).audio_values.detach())
+        given = processor.audio_tokenizer.codec
+        attach(processor, given)
+        assert attach(processor).codec is given
 
     def test_tuples(self, ours):
         found = ours.encode(pcm(3), return_dict=False)

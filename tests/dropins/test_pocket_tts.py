@@ -161,6 +161,17 @@ def test_weights(pair, tmp_path):
         theirs.mimi.decoder.model[-1].conv.weight *= 2
     ours.load_state_dict(theirs.state_dict())
     near(ours.mimi.decode_from_latent(latents(3), {}), their_decode(theirs.mimi, latents(3), [3]))
+    with pytest.raises(RuntimeError, match=r"Missing key.*mimi\.quantizer\.output_proj\.weight"):
+        ours.load_state_dict({name: value for name, value in before.items() if not name.startswith("mimi.")})
+
+
+def test_a_voice_as_wide_as_the_layers(tmp_path):
+    """The package's default where the configuration says nothing of the widths between the halves."""
+    tts = tiny_pocket_tts.build(tmp_path, MIMI | {"inner_dim": None, "outer_dim": None})
+    theirs, ours = tts.mimi, attach(tts)
+    with torch.no_grad():
+        near(ours.encode_to_latent(pcm(3 * FRAME)), theirs.encode_to_latent(pcm(3 * FRAME)))
+    near(ours.decode_from_latent(latents(3), {}), their_decode(theirs, latents(3), [3]))
 
 
 def test_given_codecs(pair, demo):

@@ -74,7 +74,9 @@ def build(directory: Path, mimi: dict, seed: int = 1) -> TTSModel:
     table = {"dim": 32, "n_bins": 3, "tokenizer": "tokenizers", "tokenizer_path": str(path)}
     config = Config(flow_lm=FLOW_LM | {"lookup_table": table}, mimi=mimi)
     tts = TTSModel._from_pydantic_config(config, 0.5, 1, None, 1e9, None)
-    tts.flow_lm.speaker_proj_weight = torch.nn.Parameter(torch.zeros(32, config.mimi.inner_dim))
+    tts.flow_lm.speaker_proj_weight = torch.nn.Parameter(
+        torch.zeros(32, config.mimi.inner_dim or config.mimi.seanet.dimension)
+    )
     tts.mimi = build_mimi(config.mimi)
     rng = torch.Generator().manual_seed(seed)
     for name, parameter in tts.named_parameters():

@@ -156,7 +156,7 @@ def attach(
     section: Any = getattr(getattr(tts_model, "config", None), "mimi", None)
     if not hasattr(original, "decode_from_latent") or not hasattr(section, "model_dump"):
         raise InputTypeError(f"expected a pocket_tts.TTSModel, got {type(tts_model).__name__}")
-    if codec is None and isinstance(original, MimiModel):
+    if codec is None and isinstance(original, MimiModel) and original._files is None:
         codec = original.codec
     if codec is None:
         fields = section.model_dump(exclude_none=True)

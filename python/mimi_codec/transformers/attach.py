@@ -116,7 +116,7 @@ def _attach_tokenizer(
     from .pocket import PocketTTSAudioTokenizerModel
 
     original = getattr(processor, "audio_tokenizer", None)
-    if codec is None and isinstance(original, PocketTTSAudioTokenizerModel):
+    if codec is None and isinstance(original, PocketTTSAudioTokenizerModel) and original._files is None:
         codec = original.codec
     if codec is not None:
         loaded = latent_codec(codec, threads=threads)
