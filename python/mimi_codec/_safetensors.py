@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-NAMES = {np.dtype("<u2"): "U16", np.dtype("<u4"): "U32"}
+NAMES = {np.dtype("<u2"): "U16", np.dtype("<u4"): "U32", np.dtype("<f4"): "F32"}
 ALIGNMENT = 8
 
 

@@ -87,7 +87,7 @@ def test_interrupted_before_the_work(clips, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(encode, "load_model", interrupted)
+    monkeypatch.setattr(encode, "load_codec", interrupted)
     done = mimi("encode", clips, "-o", tmp_path / "out", "--model", "demo", code=INTERRUPTED)
     assert done.stderr == "mimi: interrupted\n"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-import math
 import os
 import shutil
 import sys
@@ -22,10 +21,10 @@ from .. import __version__, build_info
 from .._arrays import Float32Array
 from ..audio import read_audio
 from ..demo_files import demo_clip
-from ..model import Mimi
 from ..synthetic import write_synthetic
 from .console import say, show
-from .options import Verbs, add_command, add_model_options, check_codebooks, load_model, positive
+from .measured import Measured
+from .options import Verbs, add_command, add_model_options, load_codec, positive
 
 FrameTimes: TypeAlias = npt.NDArray[np.float64]
 
@@ -50,7 +49,7 @@ def add_parser(verbs: Verbs) -> None:
         "with random weights is used, which is written to a temporary directory once.",
         EXAMPLES,
     )
-    parser.add_argument("-k", "--codebooks", type=positive, default=8, metavar="K", help="codebooks (default: 8)")
+    parser.add_argument("-k", "--codebooks", type=positive, metavar="K", help="codebooks (default: 8)")
     parser.add_argument("--seconds", type=positive, default=10, metavar="S", help="length of the clip (default: 10)")
     parser.add_argument("--frames", type=positive, default=125, metavar="N", help="frames of the stream (default: 125)")
     parser.add_argument(
@@ -70,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit code."""
     name = args.model or str(synthetic_model())
     began = time.perf_counter()
-    model = load_model(args, name, args.revision)
+    model = load_codec(args, name, args.revision)
     loading = time.perf_counter() - began
-    check_codebooks(model, args.codebooks)
+    codec = Measured(model, args.codebooks)
     clip = _speech(model.sample_rate, args.seconds)
     stream = _speech(model.sample_rate, args.frames / model.frame_rate)
     facts: dict[str, Any] = {
@@ -83,18 +82,18 @@ def run(args: argparse.Namespace) -> int:
         "simd": model.simd,
         "threads": model.threads,
         "cpus": os.cpu_count(),
-        "codebooks": args.codebooks,
+        **codec.frames_of,
         "weight_bytes": model.weight_bytes,
         "load_seconds": loading,
-        **_clip_times(model, clip, args.codebooks, args.repeats),
-        **_stream_times(model, stream, args.codebooks),
+        **_clip_times(codec, clip, args.repeats),
+        **_stream_times(codec, stream),
     }
     frame_ms = 1000 / model.frame_rate
     both = facts["encode_frame_ms"]["median"] + facts["decode_frame_ms"]["median"]
     facts["sessions_per_core"] = frame_ms / (both * model.threads)
     facts["peak_memory_bytes"] = peak_memory()
     if args.sessions:
-        facts["sessions_ms"] = _sessions(model, args.codebooks)
+        facts["sessions_ms"] = _sessions(codec)
         facts["sessions_in_time"] = max((n for n, ms in facts["sessions_ms"].items() if ms <= frame_ms), default=0)
     show(json.dumps(facts, indent=2) if args.json else _table(facts, frame_ms, len(clip) / model.sample_rate))
     return 0
@@ -135,34 +134,35 @@ def _best(repeats: int, call: Callable[[], object]) -> float:
     return min(times)
 
 
-def _clip_times(model: Mimi, pcm: Float32Array, codebooks: int, repeats: int) -> dict[str, float]:
-    seconds = len(pcm) / model.sample_rate
-    codes = model.encode(pcm, codebooks)
+def _clip_times(codec: Measured, pcm: Float32Array, repeats: int) -> dict[str, float]:
+    seconds = len(pcm) / codec.model.sample_rate
+    frames = codec.for_decoder(codec.encode(pcm))
     return {
-        "encode_times_real_time": seconds / _best(repeats, lambda: model.encode(pcm, codebooks)),
-        "decode_times_real_time": seconds / _best(repeats, lambda: model.decode(codes)),
+        "encode_times_real_time": seconds / _best(repeats, lambda: codec.encode(pcm)),
+        "decode_times_real_time": seconds / _best(repeats, lambda: codec.decode(frames)),
     }
 
 
-def _stream_times(model: Mimi, pcm: Float32Array, codebooks: int) -> dict[str, dict[str, float]]:
-    times = _frame_times(model, pcm, codebooks, 1)
+def _stream_times(codec: Measured, pcm: Float32Array) -> dict[str, dict[str, float]]:
+    times = _frame_times(codec, pcm, 1)
     return {
         f"{name}_frame_ms": {"median": float(np.median(taken)), "percentile_99": float(np.percentile(taken, 99))}
         for name, taken in zip(("encode", "decode"), times, strict=True)
     }
 
 
-def _sessions(model: Mimi, codebooks: int) -> dict[int, float]:
+def _sessions(codec: Measured) -> dict[int, float]:
     """For numbers of sessions: the longest that encoding and decoding a frame of each took, in ms.
 
     The numbers double as long as that is less than the frame lasts; then they close in on the greatest that is.
     """
+    model = codec.model
     frame_ms = 1000 / model.frame_rate
     pcm = _speech(model.sample_rate, SESSION_FRAMES / model.frame_rate)
     longest: dict[int, float] = {}
     most, too_many, count = 0, 0, 1
     while 0 < count <= MOST_SESSIONS and count not in longest:
-        encoding, decoding = _frame_times(model, pcm, codebooks, count)
+        encoding, decoding = _frame_times(codec, pcm, count)
         longest[count] = float((encoding + decoding).max())
         if longest[count] <= frame_ms:
             most = count
@@ -172,19 +172,18 @@ def _sessions(model: Mimi, codebooks: int) -> dict[int, float]:
     return longest
 
 
-def _frame_times(model: Mimi, pcm: Float32Array, codebooks: int, sessions: int) -> tuple[FrameTimes, FrameTimes]:
+def _frame_times(codec: Measured, pcm: Float32Array, sessions: int) -> tuple[FrameTimes, FrameTimes]:
     """Milliseconds of each frame, encoded and decoded, of streams that have seen all they can remember."""
-    encoder, decoder = model.encoder_stream(sessions, codebooks), model.decoder_stream(sessions)
-    window = math.ceil(model.config.sliding_window / model.config.latent_stride)
-    before = np.resize(pcm, (sessions, 1, window * model.frame_size))
-    decoder.push(encoder.push(before))
+    model, (encoder, decoder) = codec.model, codec.streams(sessions)
+    before = np.resize(pcm, (sessions, 1, codec.window * model.frame_size))
+    decoder.push(codec.for_decoder(encoder.push(before)))
     encoding, decoding = [], []
     for start in range(0, len(pcm) - model.frame_size + 1, model.frame_size):
         frame = np.tile(pcm[start : start + model.frame_size], (sessions, 1, 1))
         began = time.perf_counter()
-        codes = encoder.push(frame)
+        given = encoder.push(frame)
         encoded = time.perf_counter()
-        decoder.push(codes)
+        decoder.push(codec.for_decoder(given))
         decoding.append(1000 * (time.perf_counter() - encoded))
         encoding.append(1000 * (encoded - began))
     return np.array(encoding), np.array(decoding)
@@ -203,8 +202,9 @@ def peak_memory() -> int | None:
 def _table(facts: dict[str, Any], frame_ms: float, seconds: float) -> str:
     peak = facts["peak_memory_bytes"]
     threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''} of {facts['cpus']}"
+    gives = f"{facts['codebooks']} codebooks" if "codebooks" in facts else f"latents of {facts['latent_dim']}"
     rows = [
-        ("model", f"{facts['model']}, {facts['codebooks']} codebooks, {facts['dtype']}"),
+        ("model", f"{facts['model']}, {gives}, {facts['dtype']}"),
         ("machine", f"{facts['simd']}, {threads}"),
         ("load", f"{facts['load_seconds']:.2f} s, {facts['weight_bytes'] / 1e6:.0f} MB of weights"),
         ("encode", f"{seconds:g} s of audio at {facts['encode_times_real_time']:.1f} times real time"),

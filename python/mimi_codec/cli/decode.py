@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import io
 import threading
 from typing import Any
 
 import numpy as np
 
-from .._arrays import Float32Array
-from ..errors import CodesError
+from .._arrays import AnyArray, Float32Array
+from ..errors import CodesError, LatentsError
+from ..latent_codec import LatentCodec
 from ..model import Mimi
-from ..token_files import Codec, Tokens, read_tokens
+from ..token_files import Codec, Latents, Tokens, read_latents, read_tokens
 from ..token_files.formats import READ_SUFFIXES
+from ..token_files.latents import holds_latents
 from . import sounds
 from .console import PIPE, UsageError, binary_input
+from .facts import sizes
 from .inputs import named
-from .options import Verbs, add_command, add_file_options, add_input_options, add_model_options, load_model
+from .options import Verbs, add_command, add_file_options, add_input_options, add_model_options, load_codec
 from .output import is_stream, writing
 from .plan import Job, plan
 from .progress import Clip
@@ -37,9 +41,9 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "decode",
         "token files to sound files",
-        "Turn codes into sound, as long as the clip was before its padding. Directories are searched, and their "
-        "folders are made again in the output. Files that are there already are kept. Each file is decoded by the "
-        "model that it names, or by --model. Formats other than WAV need the extra [audio].",
+        "Turn codes or latents into sound, as long as the clip was before its padding. Directories are searched, and "
+        "their folders are made again in the output. Files that are there already are kept. Each file is decoded by "
+        "the model that it names, or by --model. Formats other than WAV need the extra [audio].",
         EXAMPLES,
     )
     add_input_options(parser, f"token files ({', '.join(READ_SUFFIXES)})")
@@ -75,18 +79,18 @@ def run(args: argparse.Namespace) -> int:
     models = _Models(args)
 
     def work(job: Job, clip: Clip) -> dict[str, Any]:
-        source = binary_input() if job.source is None else job.source
-        tokens = read_tokens(source, codec=Codec.of(models.named(args.model, None)) if args.model else None)
-        model = models.named(args.model or tokens.model, None if args.model else tokens.revision)
-        _check_fit(tokens, model)
-        clip.length(tokens.seconds)
-        pcm = _decode(model, tokens, clip)[: tokens.num_samples]
+        data = binary_input().read() if job.source is None else job.source.read_bytes()
+        content = _read(data, models.named(args.model, None) if args.model else None)
+        model = models.named(args.model or content.model, None if args.model else content.revision)
+        _check_fit(content, model)
+        clip.length(content.seconds)
+        pcm = _decode(model, content, clip)[: content.num_samples]
         with writing(job.target) as file:
             if args.raw:
                 sounds.write_raw(file, pcm, args.raw)
             else:
                 sounds.write(file, pcm, model.sample_rate, suffixes[job], wide=args.float)
-        return {"seconds": tokens.seconds, "frames": tokens.num_frames, "codebooks": tokens.num_codebooks}
+        return {"seconds": content.seconds, "frames": content.num_frames, **sizes(content)}
 
     if args.model and work_list.todo:
         models.named(args.model, None)  # what is wrong with it is wrong with no file
@@ -99,32 +103,56 @@ class _Models:
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
         self._lock = threading.Lock()
-        self._loaded: dict[tuple[str, str | None], Mimi] = {}
+        self._loaded: dict[tuple[str, str | None], Mimi | LatentCodec] = {}
 
-    def named(self, name: str, revision: str | None) -> Mimi:
+    def named(self, name: str, revision: str | None) -> Mimi | LatentCodec:
         """The model of a name and revision, --revision first."""
         key = (name, self._args.revision or revision)
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = load_model(self._args, *key, parts="decoder")
+                self._loaded[key] = load_codec(self._args, *key, parts="decoder")
             return self._loaded[key]
 
 
-def _check_fit(tokens: Tokens, model: Mimi) -> None:
-    """Codes of another codec would decode to noise, so they are refused."""
-    expected = (model.sample_rate, model.frame_rate, model.codebook_size)
-    found = (tokens.sample_rate, tokens.frame_rate, tokens.codebook_size)
+def _read(data: bytes, model: Mimi | LatentCodec | None) -> Tokens | Latents:
+    """The content of a file; bare codes are taken for those of `model`."""
+    if holds_latents(data):
+        return read_latents(io.BytesIO(data))
+    return read_tokens(io.BytesIO(data), codec=Codec.of(model) if isinstance(model, Mimi) else None)
+
+
+def _check_fit(content: Tokens | Latents, model: Mimi | LatentCodec) -> None:
+    """Codes or latents of another codec would decode to noise, so they are refused."""
+    rates, names = (model.sample_rate, model.frame_rate), "sample rate, frame rate"
+    if isinstance(content, Latents):
+        expected = (*rates, model.decoder_latent_dim)
+        found = (content.sample_rate, content.frame_rate, content.latent_dim)
+        if expected != found:
+            raise LatentsError(
+                f"{model.name} cannot decode the latents: expected ({names}, width) {expected}, got {found}"
+            )
+        return
+    if not isinstance(model, Mimi):
+        raise CodesError(f"{model.name} has latents and no codes, got a file of codes")
+    expected = (*rates, model.codebook_size)
+    found = (content.sample_rate, content.frame_rate, content.codebook_size)
     if expected != found:
-        names = "(sample rate, frame rate, codebook size)"
-        raise CodesError(f"the codes are not of {model.name}: expected {names} {expected}, got {found}")
+        raise CodesError(
+            f"the codes are not of {model.name}: expected ({names}, codebook size) {expected}, got {found}"
+        )
 
 
-def _decode(model: Mimi, tokens: Tokens, clip: Clip) -> Float32Array:
+def _decode(model: Mimi | LatentCodec, content: Tokens | Latents, clip: Clip) -> Float32Array:
     """The audio of a clip, in blocks, so that it can tell how far it is and be stopped; the audio is the same."""
-    stream = model.decoder_stream()
+    frames: AnyArray
+    if isinstance(content, Tokens):
+        stream, frames = model.decoder_stream(), content.codes
+    else:
+        stream = model.decoder_stream(latents=True) if isinstance(model, Mimi) else model.decoder_stream()
+        frames = content.latents
     pcm = [np.zeros(0, np.float32)]
-    for start in range(0, tokens.num_frames, BLOCK_FRAMES):
-        part = tokens.codes[:, start : start + BLOCK_FRAMES]
+    for start in range(0, content.num_frames, BLOCK_FRAMES):
+        part = frames[:, start : start + BLOCK_FRAMES]
         pcm.append(stream.push(part))
         clip.advance(part.shape[1] / model.frame_rate)
     return np.concatenate(pcm)

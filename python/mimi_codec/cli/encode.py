@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from .._arrays import Float32Array, Int64Array
+from .._arrays import AnyArray, Float32Array
 from .._options import PADDINGS, Padding
 from ..audio import AUDIO_SUFFIXES, Sound, readable_suffixes
 from ..errors import CodesError
+from ..latent_codec import LatentCodec
 from ..model import Mimi
 from ..token_files import SUFFIXES, Codec, FileFormat, Tokens, format_by_suffix, write_tokens
 from ..token_files.formats import check_format
+from ..token_files.latents import LATENT_SUFFIXES, Latents, write_latents
 from . import sounds
 from .console import PIPE, STANDARD_INPUT, UsageError
+from .facts import sizes
 from .inputs import counted, named
 from .options import (
     DEFAULT_MODEL,
@@ -25,7 +28,7 @@ from .options import (
     add_file_options,
     add_input_options,
     add_model_options,
-    load_model,
+    load_codec,
     positive,
 )
 from .output import is_stream, writing
@@ -51,9 +54,9 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "encode",
         "sound files to token files",
-        "Turn sound into codes. Directories are searched, and their folders are made again in the output. Files that "
-        "are there already are kept. To resample, and to read other files than WAV, install the extra [audio]; for "
-        "m4a, webm and video, the extra [av].",
+        "Turn sound into codes, or into latents if the codec has no codes. Directories are searched, and their folders "
+        "are made again in the output. Files that are there already are kept. To resample, and to read other files "
+        "than WAV, install the extra [audio]; for m4a, webm and video, the extra [av].",
         EXAMPLES,
     )
     add_input_options(parser, "sound files")
@@ -109,12 +112,8 @@ def run(args: argparse.Namespace) -> int:
     work_list = Run("encode", "encoded", what, args, (lambda target: channel_target(target, 1)) if separate else None)
     if not work_list.todo:
         return work_list.do(lambda job, clip: {})
-    model = load_model(args, args.model, args.revision, parts="encoder", num_codebooks=args.codebooks)
-    for file_format in set(formats.values()):
-        try:
-            check_format(file_format, Codec.of(model), model.num_codebooks)
-        except CodesError as error:
-            raise UsageError(str(error)) from error
+    model = load_codec(args, args.model, args.revision, parts="encoder", num_codebooks=args.codebooks)
+    _check_formats(set(formats.values()), model)
 
     def work(job: Job, clip: Clip) -> dict[str, Any]:
         sound = sounds.read(job.source, model.sample_rate, raw=args.raw, channels=args.channels, strict=args.strict)
@@ -122,15 +121,15 @@ def run(args: argparse.Namespace) -> int:
             clip.say(warning)
         clip.length(sound.seconds)
         rows = sound.samples if separate else sound.samples[np.newaxis]
-        made = [Tokens.of(model, _encode(model, pcm, args.padding, clip, len(rows)), len(pcm)) for pcm in rows]
+        made = [_content(model, _encode(model, pcm, args.padding, clip, len(rows)), len(pcm)) for pcm in rows]
         targets = [
             channel_target(job.target, index + 1) if separate and job.target else job.target
             for index in range(len(made))
         ]
-        for target, tokens in reversed(list(zip(targets, made, strict=True))):  # the first one says that all are there
+        for target, content in reversed(list(zip(targets, made, strict=True))):  # the first says that all are there
             with writing(target) as file:
-                write_tokens(file, tokens, formats[job])
-        facts = {"seconds": sound.seconds, "frames": made[0].num_frames, "codebooks": made[0].num_codebooks}
+                _write(file, content, formats[job])
+        facts = {"seconds": sound.seconds, "frames": made[0].num_frames, **sizes(made[0])}
         outputs = {"outputs": [str(target) for target in targets]} if separate else {}
         return {**facts, **outputs, **_notes(sound)}
 
@@ -157,17 +156,42 @@ def _formats(what: Plan, wanted: FileFormat | None) -> dict[Job, FileFormat]:
     return formats
 
 
-def _encode(model: Mimi, pcm: Float32Array, padding: Padding, clip: Clip, share: int) -> Int64Array:
-    """The codes of a clip, in blocks, so that it can tell how far it is and be stopped; the codes are the same."""
-    if padding == "moshi":
-        pcm = np.pad(pcm, (0, -len(pcm) % model.frame_size))
+def _check_formats(formats: set[FileFormat], model: Mimi | LatentCodec) -> None:
+    """Raise `UsageError` for a format that cannot hold what the model gives."""
+    for file_format in formats:
+        if not isinstance(model, Mimi):
+            if file_format not in LATENT_SUFFIXES.values():
+                raise UsageError(
+                    f"{model.name} gives latents, which go into {', '.join(LATENT_SUFFIXES)} files, got .{file_format}"
+                )
+            continue
+        try:
+            check_format(file_format, Codec.of(model), model.num_codebooks)
+        except CodesError as error:
+            raise UsageError(str(error)) from error
+
+
+def _content(model: Mimi | LatentCodec, frames: AnyArray, num_samples: int) -> Tokens | Latents:
+    """What the file of a clip is to hold."""
+    return Tokens.of(model, frames, num_samples) if isinstance(model, Mimi) else Latents.of(model, frames, num_samples)
+
+
+def _write(file: BinaryIO, content: Tokens | Latents, file_format: FileFormat) -> None:
+    if isinstance(content, Tokens):
+        write_tokens(file, content, file_format)
+    else:
+        write_latents(file, content, LATENT_SUFFIXES[f".{file_format}"])
+
+
+def _encode(model: Mimi | LatentCodec, pcm: Float32Array, padding: Padding, clip: Clip, share: int) -> AnyArray:
+    """The frames of a clip, in blocks, so that it can tell how far it is and be stopped; they are the same."""
     stream, block = model.encoder_stream(), BLOCK_FRAMES * model.frame_size
-    codes = []
+    frames = []
     for start in range(0, len(pcm), block):
         part = pcm[start : start + block]
-        codes.append(stream.push(part))
+        frames.append(stream.push(part))
         clip.advance(len(part) / model.sample_rate / share)
-    return np.concatenate([*codes, stream.flush()], axis=1)
+    return np.concatenate([*frames, stream.flush(padding=padding)], axis=1)
 
 
 def _notes(sound: Sound) -> dict[str, list[str]]:

@@ -12,10 +12,13 @@ import numpy as np
 from .. import build_info
 from ..audio import AUDIO_SUFFIXES, audio_info
 from ..errors import LoadError
+from ..model import Mimi
 from ..token_files import KYUTAI, SUFFIXES, Tokens, read_tokens
 from ..token_files.arrays import INTEGERS
 from ..token_files.formats import FORMAT, READ_SUFFIXES
-from .options import load_model
+from ..token_files.latents import FORMAT as LATENTS_FORMAT
+from ..token_files.latents import LATENT_SUFFIXES, Latents, holds_latents, read_latents
+from .options import load_codec
 
 SAFETENSORS = ".safetensors"
 PEEKED_BYTES = 1 << 20  # of a safetensors header; one that is longer is that of a model
@@ -45,13 +48,13 @@ def known_suffixes() -> list[str]:
 
 
 def _holds_tokens(path: Path) -> bool:
-    """Whether a safetensors file holds codes, from its header: they are integers, and weights are not."""
+    """Whether a safetensors file holds codes or latents, from its header: weights are not integers."""
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if size > PEEKED_BYTES:
             return False
         header = file.read(size)
-    if FORMAT.encode() in header:
+    if FORMAT.encode() in header or LATENTS_FORMAT.encode() in header:
         return True
     try:
         entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
@@ -61,7 +64,9 @@ def _holds_tokens(path: Path) -> bool:
 
 
 def of_tokens(path: Path) -> Facts:
-    """What a token file holds."""
+    """What a token file holds, or a file of latents."""
+    if path.suffix.lower() in LATENT_SUFFIXES and holds_latents(path.read_bytes()):
+        return {"kind": "latents", "path": str(path), **latent_facts(read_latents(path))}
     try:
         return {"kind": "tokens", "path": str(path), **token_facts(read_tokens(path))}
     except LoadError as error:
@@ -90,6 +95,27 @@ def token_facts(tokens: Tokens) -> Facts:
     }
 
 
+def latent_facts(latents: Latents) -> Facts:
+    """What a file of latents says of itself."""
+    return {
+        "model": latents.model,
+        "revision": latents.revision,
+        "seconds": latents.seconds,
+        "samples": latents.num_samples,
+        "frames": latents.num_frames,
+        "latent_dim": latents.latent_dim,
+        "sample_rate": latents.sample_rate,
+        "frame_rate": latents.frame_rate,
+    }
+
+
+def sizes(content: Tokens | Latents) -> Facts:
+    """How much a frame of a file holds."""
+    if isinstance(content, Tokens):
+        return {"codebooks": content.num_codebooks}
+    return {"latent_dim": content.latent_dim}
+
+
 def use_of_codes(tokens: Tokens) -> Facts:
     """How often the codes of each codebook are used."""
     rows = [_use_of_row(row) for row in tokens.codes]
@@ -110,25 +136,35 @@ def _use_of_row(row: np.ndarray[Any, np.dtype[np.int64]]) -> Facts:
 
 def of_model(args: argparse.Namespace, name: str) -> Facts:
     """What a model is; it is loaded for that."""
-    model = load_model(args, name, args.revision)
+    model = load_codec(args, name, args.revision)
+    if isinstance(model, Mimi):
+        codes = {
+            "codebooks": model.num_codebooks,
+            "semantic_codebooks": model.num_semantic_codebooks,
+            "codebook_size": model.codebook_size,
+            "bits_per_second": model.bits_per_second(),
+        }
+        latents, config = {"latent_dim": model.latent_dim}, model.config.to_dict()
+    else:
+        codes = {}
+        latents = {"latent_dim": model.latent_dim, "decoder_latent_dim": model.decoder_latent_dim}
+        config = model.config
     return {
         "kind": "model",
+        "codec": model.kind,
         "model": model.name,
         "revision": model.revision,
         "layout": model.layout,
         "sample_rate": model.sample_rate,
         "frame_rate": model.frame_rate,
         "frame_size": model.frame_size,
-        "codebooks": model.num_codebooks,
-        "semantic_codebooks": model.num_semantic_codebooks,
-        "codebook_size": model.codebook_size,
-        "bits_per_second": model.bits_per_second(),
-        "latent_dim": model.latent_dim,
+        **codes,
+        **latents,
         "weight_bytes": model.weight_bytes,
         "dtype": model.dtype,
         "device": model.device,
         "simd": model.simd,
         "threads": model.threads,
         "build": build_info(),
-        "config": model.config.to_dict(),
+        "config": config,
     }

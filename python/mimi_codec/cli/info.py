@@ -82,11 +82,14 @@ def _one_line(found: Facts) -> str:
         channels = counted(found["channels"], "channel")
         said = f"{found['seconds']:.2f} s, {found['sample_rate']} Hz, {channels}, {found['format']}"
     elif found["kind"] == "model":
-        said = f"{found['codebooks']} codebooks of {found['codebook_size']}, {found['weight_bytes']} bytes of weights"
+        latents = f"latents of {found['latent_dim']}"
+        gives = f"{found['codebooks']} codebooks of {found['codebook_size']}" if "codebooks" in found else latents
+        said = f"{gives}, {found['weight_bytes']} bytes of weights"
     else:
         seconds = f"{found['seconds']:.2f} s, " if "seconds" in found else ""
         model = f", {found['model']}" if "model" in found else ""
-        said = f"{seconds}{found['codebooks']} codebooks x {found['frames']} frames{model}"
+        height = f"{found['codebooks']} codebooks" if "codebooks" in found else f"latents of {found['latent_dim']}"
+        said = f"{seconds}{height} x {found['frames']} frames{model}"
     return f"{found.get('path', found.get('model'))}: {found['kind']}, {said}"
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import shutil
 import textwrap
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from .._options import DTYPES
 from ..errors import ConfigError
+from ..latent_codec import LatentCodec
+from ..loading import load
 from ..model import Mimi
 from .console import PIPE, UsageError, say
 
 DEMO = "demo"
 DEFAULT_MODEL = "kyutai/mimi"
+
+Loaded = TypeVar("Loaded", bound=Mimi | LatentCodec)
 
 Verbs = Any  # argparse keeps the type of its subparsers to itself
 
@@ -94,15 +99,26 @@ def add_file_options(parser: argparse.ArgumentParser, *, jobs: bool) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
 
 
+def load_codec(args: argparse.Namespace, name: str, revision: str | None, **options: Any) -> Mimi | LatentCodec:
+    """The codec called `name`, of any kind, with the options of `add_model_options`."""
+    return _load(load, args, name, revision, options)
+
+
 def load_model(args: argparse.Namespace, name: str, revision: str | None, **options: Any) -> Mimi:
-    """The model called `name`, with the options of `add_model_options`."""
-    options = {"threads": args.threads, "dtype": args.dtype, **options}
+    """The Mimi called `name`, with the options of `add_model_options`."""
+    return _load(Mimi.from_pretrained, args, name, revision, options)
+
+
+def _load(
+    loader: Callable[..., Loaded], args: argparse.Namespace, name: str, revision: str | None, given: dict[str, Any]
+) -> Loaded | Mimi:
+    options = {"threads": args.threads, "dtype": args.dtype, **given}
     try:
         if name == DEMO:
             return Mimi.demo(**options)
         if not getattr(args, "quiet", False):
             say(f"mimi: loading {name}")
-        return Mimi.from_pretrained(name, revision=revision, local_files_only=args.offline, **options)
+        return loader(name, revision=revision, local_files_only=args.offline, **options)
     except ConfigError as error:
         if options.get("num_codebooks") is not None and "num_codebooks" in str(error):
             raise UsageError(f"-k {options['num_codebooks']}: {error}") from error

@@ -23,7 +23,7 @@ from .. import _safetensors
 from .._arrays import to_codes
 from .._text import shown
 from ..errors import CodesError, ConfigError, LoadError
-from . import arrays, moshi_cpp, packed
+from . import arrays, latents, moshi_cpp, packed
 from .arrays import AnyArray
 from .content import KYUTAI, Codec, Tokens
 from .packed import PackedHeader
@@ -205,6 +205,7 @@ def _read_safetensors(data: bytes, codec: Codec | None) -> Tokens:
     found, fields, names = arrays.safetensors(data)
     if fields.get("format") == FORMAT:
         return _described(found.get("codes"), fields, names)
+    _refuse_latents(fields)
     name = _bare_name(names)
     if name not in found:
         raise LoadError(f"not a token file: the tensor {shown(name)} does not hold integers")
@@ -218,7 +219,13 @@ def _read_npz(data: bytes, codec: Codec | None) -> Tokens:
         if fields.get("format") == FORMAT:
             codes = members["codes"].read() if "codes" in members else None
             return _described(codes, fields, list(members))
+        _refuse_latents(fields)
     return _bare(members[_bare_name(list(members))].read(), codec)
+
+
+def _refuse_latents(fields: Mapping[str, str]) -> None:
+    if fields.get("format") == latents.FORMAT:
+        raise LoadError("not a token file: it holds latents and no codes; read_latents reads it")
 
 
 def _described(codes: AnyArray | None, fields: Mapping[str, str], names: list[str]) -> Tokens:
