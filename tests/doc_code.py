@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mimi_codec.demo_files import demo_directory
-from mimi_codec.hub import Source
+from mimi_codec.hub import Source, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(?P<before>[^\n]*)\n+```python\n(?P<code>.*?)^```$", re.M | re.S)
@@ -30,10 +30,10 @@ def blocks(page: Path) -> Iterator[str]:
 def run(page: str, monkeypatch: pytest.MonkeyPatch, directory: Path, names: Mapping[str, Any] | None = None) -> int:
     """Run a page's blocks one after another, as one script in `directory`, and give their number.
 
-    `names` are what the page's fragments take for granted. The demo model stands for `kyutai/mimi`.
+    `names` are what the page's fragments take for granted. The demo model stands for those of the hub.
     """
     monkeypatch.chdir(directory)
-    monkeypatch.setattr("mimi_codec.codec.resolve", lambda name, **_: Source("path", name, demo_directory()))
+    monkeypatch.setattr("mimi_codec.codec.resolve", _resolve)
     space: dict[str, Any] = {"__name__": "example", **(names or {})}
     path = ROOT / page
     count = 0
@@ -41,3 +41,7 @@ def run(page: str, monkeypatch: pytest.MonkeyPatch, directory: Path, names: Mapp
         exec(compile(code, path, "exec"), space)
         count += 1
     return count
+
+
+def _resolve(name: str, **options: Any) -> Source:
+    return resolve(name, **options) if Path(name).exists() else Source("path", str(name), demo_directory())

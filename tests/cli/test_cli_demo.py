@@ -8,6 +8,7 @@ from command import files, mimi, sound
 
 from mimi_codec import Mimi, read_tokens
 from mimi_codec.cli import bench, main
+from mimi_codec.cli.measured import Measured
 
 
 class TestDemo:
@@ -118,23 +119,23 @@ class TestBench:
     def test_sessions(self, monkeypatch):
         """As many sessions as keep up with time, found by trying, and no more."""
 
-        def times(model, pcm, codebooks, sessions):
+        def times(codec, pcm, sessions):
             return np.full(2, 9.0 + 5 * sessions), np.full(2, 10.0)
 
         monkeypatch.setattr(bench, "_frame_times", times)
-        found = bench._sessions(Mimi.demo(), 8)
+        found = bench._sessions(Measured(Mimi.demo(), 8))
         assert max(sessions for sessions, longest in found.items() if longest <= 80) == 12  # 9 + 60 + 10
         assert found[12] == 79
         assert found[13] == 84
         monkeypatch.setattr(bench, "_frame_times", lambda *_: (np.full(2, 50.0), np.full(2, 50.0)))
-        assert bench._sessions(Mimi.demo(), 8) == {1: 100.0}
+        assert bench._sessions(Measured(Mimi.demo(), 8)) == {1: 100.0}
 
     def test_prints_sessions(self, monkeypatch, capsys):
         model = Mimi.demo()
-        encoding, decoding = bench._frame_times(model, np.zeros(3 * 1920, np.float32), 8, 2)
+        encoding, decoding = bench._frame_times(Measured(model, 8), np.zeros(3 * 1920, np.float32), 2)
         assert encoding.shape == decoding.shape == (3,)
         assert min(encoding.min(), decoding.min()) > 0
-        monkeypatch.setattr(bench, "_frame_times", lambda *arguments: (np.full(2, 30.0 * arguments[3]), np.ones(2)))
+        monkeypatch.setattr(bench, "_frame_times", lambda *arguments: (np.full(2, 30.0 * arguments[2]), np.ones(2)))
         command = ["bench", "--model", "demo", "--seconds", "1", "--frames", "2", "--repeats", "1", "--sessions"]
         assert main(command) == 0
         assert "2 of one stream (at most: 1 in 31 ms, 2 in 61 ms, 3 in 91 ms, 4 in 121 ms)" in capsys.readouterr().out
