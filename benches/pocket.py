@@ -3,8 +3,9 @@
     pip install '.[bench]' && pip install --no-deps pocket-tts==4.0.1 && python benches/pocket.py
 
 Full-size random weights. One process and one thread; the work is interleaved, a round of all after a round of all.
-Prints a Markdown table of medians and of how many times as much as ours they are. `pocket-tts` is left out where it is
-not installed; besides PyTorch it imports `requests`, `sentencepiece`, `scipy` and `pydantic`.
+What is measured is processor time, so that other work on the machine counts as little as it can. Prints a Markdown
+table of medians and of how many times as much as ours they are. `pocket-tts` is left out where it is not installed;
+besides PyTorch it imports `requests`, `sentencepiece`, `scipy` and `pydantic`.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def main() -> None:
 
 
 def measure(peers: dict[str, Any], rounds: int, seconds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds of each piece of work, of each peer. The first round is not counted."""
+    """Seconds of the processor for each piece of work, of each peer. The first round is not counted."""
     rng = torch.Generator().manual_seed(1)
     pcm = 0.1 * torch.randn(1, 1, seconds * 24000, generator=rng)
     pcm = pcm[..., : pcm.shape[-1] // 1920 * 1920]
@@ -145,9 +146,9 @@ def measure(peers: dict[str, Any], rounds: int, seconds: int) -> dict[str, dict[
 
 
 def timed(work: Callable[[torch.Tensor], object], given: torch.Tensor) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     work(given)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def same(peers: dict[str, Any], pcm: torch.Tensor, latents: torch.Tensor) -> None:
@@ -168,7 +169,7 @@ def table(peers: dict[str, Any], times: dict[str, dict[str, list[float]]], secon
     versions = [f"{name} {importlib.metadata.version(peer.package)}" for name, peer in peers.items() if name != "ours"]
     lines = [
         f"One thread, {platform.machine()}, {mimi_codec.build_info()['simd']}, PyTorch {torch.__version__}; "
-        f"medians of {len(times['ours']['decode'])} rounds; in brackets how many times as long as ours.",
+        f"processor time, medians of {len(times['ours']['decode'])} rounds; in brackets how many times ours.",
         "",
         f"| | ours | {' | '.join(versions)} |",
         f"|---|---|{'---|' * len(versions)}",
