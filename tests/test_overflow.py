@@ -79,6 +79,13 @@ def test_encoding(enormous, part):
     assert latents is None or np.isfinite(latents).all()
 
 
+def test_latents_of_codes(enormous):
+    model = enormous("output_proj")
+    for call in (lambda: model.codes_to_latents(CODES), lambda: model.quantize(np.zeros((model.latent_dim, 3)))):
+        with pytest.raises(NumericError, match="latents are too large"):
+            call()
+
+
 def test_enormous_input_is_the_input_s_fault(tiny):
     with pytest.raises(AudioError, match=r"the samples are too large: .* got 3\.4"):
         tiny.encode(np.full(99, np.finfo(np.float32).max))

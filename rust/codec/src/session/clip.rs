@@ -2,6 +2,7 @@
 
 use super::{StopFn, Stream};
 use crate::error::{Error, Result};
+use crate::finite::check_finite;
 use crate::memory;
 use crate::model::Model;
 use crate::values::Direction;
@@ -86,7 +87,9 @@ impl Model {
         for block in codes.data.chunks(self.backend().block_frames() * codes.codebooks) {
             check_stop(stop)?;
             let latents = quantizer.decode(block, codes.codebooks)?;
-            data.extend(latents.flatten_all()?.to_vec1::<f32>()?);
+            let floats = latents.flatten_all()?.to_vec1::<f32>()?;
+            check_finite(&floats, "latents")?;
+            data.extend(floats);
         }
         Ok(Latents { dim, data })
     }
