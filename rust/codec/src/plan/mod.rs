@@ -243,6 +243,10 @@ impl Plan {
     /// # Errors
     /// [`Error::Config`] for more codebooks than there are, or fewer than are semantic.
     pub(crate) fn needed(&self, parts: Parts, num_codebooks: Option<usize>) -> Result<Self> {
+        if self.quantizer.is_none() && num_codebooks.is_some() {
+            let message = "expected none for a codec of continuous latents, which has no codebooks, got a number";
+            return Err(Error::config("num_codebooks", message));
+        }
         let semantic = self.quantizer.as_ref().map_or(0, |quantizer| quantizer.num_semantic);
         let codebooks = num_codebooks.unwrap_or(self.num_codebooks());
         if !(semantic..=self.num_codebooks()).contains(&codebooks) {

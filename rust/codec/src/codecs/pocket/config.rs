@@ -132,7 +132,10 @@ impl Config {
         };
         let (decoder_seanet, decoder_transformer) =
             (or("decoder_seanet", &seanet)?, or("decoder_transformer", &transformer)?);
-        let encoder: Half = half(&seanet, &transformer, Fields(map).size("inner_dim", latent_dim)?)?;
+        // Kyutai's code takes the width of the layers where the configuration says nothing.
+        let inner_dim = Fields(map).optional("inner_dim", Fields::size)?;
+        let inner_dim = inner_dim.map_or_else(|| Fields(&seanet).size("dimension", latent_dim), Ok)?;
+        let encoder: Half = half(&seanet, &transformer, inner_dim)?;
         let decoder: Half = half(&decoder_seanet, &decoder_transformer, latent_dim)?;
         let fields = Fields(&seanet);
         let ratios = fields.sizes("ratios", vec![6, 5, 4])?;
