@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::codecs::{Family, Opened};
 use crate::error::{Error, Result};
 use crate::layers::{Builder, Chain, Quantizer};
-use crate::ops::{Attention, Backend, StateLayout};
+use crate::ops::{Attention, Backend, Slots};
 use crate::options::LoadOptions;
 use crate::parts::Parts;
 use crate::plan::{self, Plan};
@@ -40,7 +40,7 @@ struct Inner {
 /// A chain of a codec, and what a stream through it remembers.
 pub(crate) struct Half {
     pub(crate) chain: Chain,
-    pub(crate) memory: StateLayout,
+    pub(crate) memory: Slots,
 }
 
 impl Model {

@@ -49,7 +49,7 @@ impl Opened {
     /// [`Error::File`] for files that are missing, corrupt or hold no codec or more than one, [`Error::Config`] for a
     /// configuration that is not supported.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let files = Files::open(path)?;
+        let files = Files::open(path, &[mimi::FILE_KEY])?;
         let (family, found, description) = recognise(&files)?;
         let layout = &family.layouts[found.layout];
         let checkpoint = Checkpoint::new(files, found.prefix, layout, description.plan.tensors())?;

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::ops::{
     Activation, Attention, AttentionShape, Backend, ConvShape, ConvTransposeShape, LinearShape, Operation, Rotary,
-    StateLayout,
+    Slots,
 };
 use crate::plan;
 use crate::weights::Checkpoint;
@@ -13,7 +13,7 @@ pub(crate) struct Builder<'a> {
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) backend: &'a dyn Backend,
     /// What the layers made so far remember.
-    pub(crate) memory: StateLayout,
+    pub(crate) memory: Slots,
     /// Bytes of the weights of the layers made so far.
     pub(crate) bytes: usize,
     /// The weights of the layer at hand: fresh memory for each would cost as much as reading it.
@@ -25,7 +25,7 @@ const KEPT: usize = 2 << 20;
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(checkpoint: &'a Checkpoint, backend: &'a dyn Backend) -> Self {
-        Self { checkpoint, backend, memory: StateLayout::default(), bytes: 0, weight: Vec::new() }
+        Self { checkpoint, backend, memory: Slots::default(), bytes: 0, weight: Vec::new() }
     }
 
     /// A convolution with `outputs` in a frame.

@@ -13,11 +13,11 @@ const MIN_USAGE: f32 = 1e-5;
 
 /// Quantizers that are all fed with the same latents: their codes follow one another.
 pub(crate) struct Quantizer {
-    residual: Vec<Residual>,
+    residual: Vec<ResidualQuantizer>,
 }
 
 /// Each codebook codes what the ones before it left of the projected latent.
-struct Residual {
+struct ResidualQuantizer {
     /// None where the codebooks are as wide as the latents, or the half that needs it was not asked for.
     input: Option<Box<dyn Operation>>,
     output: Option<Box<dyn Operation>>,
@@ -27,7 +27,7 @@ struct Residual {
 impl Quantizer {
     /// The quantizer of a plan. Codes are searched and summed exactly, in float32.
     pub(crate) fn load(builder: &mut Builder<'_>, plan: &plan::Quantizer) -> Result<Self> {
-        let residual = plan.residual.iter().map(|residual| Residual::load(builder, residual));
+        let residual = plan.residual.iter().map(|residual| ResidualQuantizer::load(builder, residual));
         Ok(Self { residual: residual.collect::<Result<_>>()? })
     }
 
@@ -57,7 +57,7 @@ impl Quantizer {
     }
 
     /// For the first `count` codes the quantizers that they belong to: the first code, how many, the quantizer.
-    fn shares(&self, count: usize) -> impl Iterator<Item = (usize, usize, &Residual)> {
+    fn shares(&self, count: usize) -> impl Iterator<Item = (usize, usize, &ResidualQuantizer)> {
         let mut first = 0;
         let shares = self.residual.iter().map(move |quantizer| {
             let own = quantizer.codebooks.len().min(count - first);
@@ -68,7 +68,7 @@ impl Quantizer {
     }
 }
 
-impl Residual {
+impl ResidualQuantizer {
     fn load(builder: &mut Builder<'_>, plan: &plan::ResidualQuantizer) -> Result<Self> {
         let mut projection = |linear: &Option<plan::Linear>| {
             linear.as_ref().map(|linear| builder.linear(linear, true, None)).transpose()

@@ -24,7 +24,7 @@ use candle_core::{Device, Tensor};
 pub(crate) use rotary::{Angles, Rotary};
 pub(crate) use shapes::{Activation, AttentionShape, ConvShape, ConvTransposeShape, Edge, LinearShape};
 pub(crate) use signal::Signal;
-pub(crate) use state::{Block, Slot, State, StateLayout};
+pub(crate) use state::{Block, Slot, Slots, State};
 
 use crate::error::{Error, Result};
 use crate::memory;
@@ -44,7 +44,7 @@ pub(crate) trait Backend: Send + Sync {
     /// is filled up at its edge: each convolution on its own input, as Transformers does it.
     fn conv(
         &self,
-        memory: &mut StateLayout,
+        memory: &mut Slots,
         shape: ConvShape,
         weight: &[f32],
         bias: Option<&[f32]>,
@@ -57,7 +57,7 @@ pub(crate) trait Backend: Send + Sync {
     /// `(rows, steps, c_in)` to `(rows, steps * stride, c_out)`.
     fn conv_transpose(
         &self,
-        memory: &mut StateLayout,
+        memory: &mut Slots,
         shape: ConvTransposeShape,
         weight: &[f32],
         bias: Option<&[f32]>,
@@ -79,7 +79,7 @@ pub(crate) trait Backend: Send + Sync {
     fn rotary(&self, shape: AttentionShape, theta: f64) -> Result<Box<dyn Rotary>>;
 
     /// Attention of each step to the `window` steps that end with it.
-    fn attention(&self, memory: &mut StateLayout, shape: AttentionShape) -> Result<Box<dyn Attention>>;
+    fn attention(&self, memory: &mut Slots, shape: AttentionShape) -> Result<Box<dyn Attention>>;
 
     /// Codebooks in the order in which each quantizes what the ones before it left; each is `(entries, dim)`, row-major.
     /// They are searched in float32 however weights are kept.

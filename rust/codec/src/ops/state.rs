@@ -1,6 +1,6 @@
 //! All that a stream remembers, apart from the weights.
 //!
-//! When a model is built, each layer that looks back asks a [`StateLayout`] for a [`Slot`]. A [`State`] then holds one
+//! When a model is built, each layer that looks back asks a [`Slots`] for a [`Slot`]. A [`State`] then holds one
 //! tensor `(sessions, ...)` per slot, all zero at the start of a clip, and the one clock: how many frames each session has
 //! seen.
 //! Everything a stream can do with its state (reset, copy, save, load, take back a call that failed) is done here, for
@@ -20,7 +20,7 @@ use journal::Journal;
 
 /// The tensors that a model's layers remember between blocks.
 #[derive(Default)]
-pub(crate) struct StateLayout {
+pub(crate) struct Slots {
     shapes: Vec<Vec<usize>>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct StateLayout {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(usize);
 
-impl StateLayout {
+impl Slots {
     /// Reserves a tensor of `shape` for each session.
     pub(crate) fn slot(&mut self, shape: &[usize]) -> Slot {
         self.shapes.push(shape.to_vec());
@@ -45,7 +45,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(layout: &StateLayout, sessions: usize, device: &Device) -> Result<Self> {
+    pub(crate) fn new(layout: &Slots, sessions: usize, device: &Device) -> Result<Self> {
         let zeros = |shape: &Vec<usize>| {
             let shape: Vec<usize> = std::iter::once(sessions).chain(shape.iter().copied()).collect();
             Ok(Tensor::zeros(shape, DType::F32, device)?)

@@ -21,7 +21,7 @@ use super::candle::Composed;
 use super::cpu::Kernels;
 use super::{Backend, Signal};
 use crate::error::Result;
-use crate::ops::state::{Block, State, StateLayout};
+use crate::ops::state::{Block, Slots, State};
 
 /// The relative error of one rounding to float32.
 const ROUNDING: f32 = 1.0 / (1 << 24) as f32;
@@ -68,9 +68,9 @@ fn backends() -> [(&'static str, Arc<dyn Backend>); 3] {
 }
 
 /// An operation made for each backend.
-fn made<T>(sessions: usize, make: impl Fn(&dyn Backend, &mut StateLayout) -> Result<T>) -> [Made<T>; 3] {
+fn made<T>(sessions: usize, make: impl Fn(&dyn Backend, &mut Slots) -> Result<T>) -> [Made<T>; 3] {
     backends().map(|(name, backend)| {
-        let mut layout = StateLayout::default();
+        let mut layout = Slots::default();
         let operation = make(&*backend, &mut layout).unwrap();
         Made { name, operation, state: State::new(&layout, sessions, &Device::Cpu).unwrap() }
     })

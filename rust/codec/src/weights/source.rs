@@ -15,17 +15,17 @@ pub(crate) struct Files {
 
 impl Files {
     /// Opens a directory (`config.json` and `model.safetensors`, an index of several, or the only `.safetensors` file), a
-    /// `.safetensors` file, or an index.
+    /// `.safetensors` file, or an index. A configuration may name the file under one of the keys `naming`.
     ///
     /// # Errors
     /// [`Error::File`] for files that are missing or corrupt.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, naming: &[&str]) -> Result<Self> {
         let metadata = std::fs::metadata(path)
             .map_err(|error| Error::file(path, format!("cannot open the checkpoint: {error}")))?;
         let directory = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
         let config = directory.join("config.json");
         let config = if config.is_file() { Some(read_json(&config)?) } else { None };
-        let weights = if metadata.is_dir() { weights_in(path, config.as_ref())? } else { path.to_path_buf() };
+        let weights = if metadata.is_dir() { weights_in(path, config.as_ref(), naming)? } else { path.to_path_buf() };
         Ok(Self { tensors: TensorFiles::open(&weights)?, config })
     }
 
@@ -53,10 +53,9 @@ impl Files {
     }
 }
 
-/// The weights in a directory.
-fn weights_in(directory: &Path, config: Option<&Value>) -> Result<PathBuf> {
-    // Kyutai's repositories hold the codec beside a language model and name it in their configuration.
-    let named = config.and_then(|config| config.get("mimi_name")).and_then(Value::as_str);
+/// The weights in a directory: in the file that the configuration names under a key of `naming`, else in the usual ones.
+fn weights_in(directory: &Path, config: Option<&Value>, naming: &[&str]) -> Result<PathBuf> {
+    let named = naming.iter().find_map(|key| config?.get(key)?.as_str());
     let usual = ["model.safetensors", "model.safetensors.index.json"];
     let known = named.filter(|name| is_file_name(name)).into_iter().chain(usual).map(|name| directory.join(name));
     if let Some(path) = known.into_iter().find(|path| path.is_file()) {

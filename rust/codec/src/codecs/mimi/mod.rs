@@ -42,6 +42,8 @@ pub(super) static FAMILY: Family = Family {
     describe,
 };
 
+/// Kyutai's repositories hold the codec beside a language model, and name its file in their configuration.
+pub(super) const FILE_KEY: &str = "mimi_name";
 const MODEL_TYPES: &[&str] = &["mimi", "mimi_encoder", "mimi_decoder"];
 const QUANTIZER_MARKERS: &[&str] = &["quantizer.semantic_residual_vector_quantizer."];
 /// The number of Kyutai's layout.

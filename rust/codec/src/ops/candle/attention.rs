@@ -3,7 +3,7 @@
 use candle_core::{D, Tensor};
 
 use crate::error::Result;
-use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, Slots};
 use crate::ops::{Angles, Attention, AttentionShape, Signal};
 
 pub(super) struct Windowed {
@@ -13,7 +13,7 @@ pub(super) struct Windowed {
 }
 
 impl Windowed {
-    pub(super) fn new(memory: &mut StateLayout, shape: AttentionShape) -> Self {
+    pub(super) fn new(memory: &mut Slots, shape: AttentionShape) -> Self {
         Self { shape, kept: memory.slot(&[shape.window - 1, shape.step_len()]) }
     }
 

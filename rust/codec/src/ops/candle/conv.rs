@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::{Composed, bytes, finish};
 use crate::error::Result;
-use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, Slots};
 use crate::ops::{Backend, ConvShape, Operation, Signal, edge};
 
 pub(super) struct Conv {
@@ -18,7 +18,7 @@ pub(super) struct Conv {
 impl Conv {
     pub(super) fn new(
         backend: &Composed,
-        memory: &mut StateLayout,
+        memory: &mut Slots,
         shape: ConvShape,
         weight: &[f32],
         bias: Option<&[f32]>,

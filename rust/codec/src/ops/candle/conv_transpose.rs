@@ -7,7 +7,7 @@ use candle_core::Tensor;
 
 use super::{Composed, bytes, finish, product};
 use crate::error::Result;
-use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, Slots};
 use crate::ops::{Backend, ConvTransposeShape, Operation, Signal, transposed};
 
 pub(super) struct ConvTranspose {
@@ -28,7 +28,7 @@ enum Weight {
 impl ConvTranspose {
     pub(super) fn new(
         backend: &Composed,
-        memory: &mut StateLayout,
+        memory: &mut Slots,
         shape: ConvTransposeShape,
         weight: &[f32],
         bias: Option<&[f32]>,

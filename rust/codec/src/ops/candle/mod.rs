@@ -17,7 +17,7 @@ use super::{
     Rotary, Signal,
 };
 use crate::error::Result;
-use crate::ops::state::StateLayout;
+use crate::ops::state::Slots;
 
 /// Compositions of candle operations on a device.
 pub(crate) struct Composed {
@@ -52,7 +52,7 @@ impl Backend for Composed {
 
     fn conv(
         &self,
-        memory: &mut StateLayout,
+        memory: &mut Slots,
         shape: ConvShape,
         weight: &[f32],
         bias: Option<&[f32]>,
@@ -62,7 +62,7 @@ impl Backend for Composed {
 
     fn conv_transpose(
         &self,
-        memory: &mut StateLayout,
+        memory: &mut Slots,
         shape: ConvTransposeShape,
         weight: &[f32],
         bias: Option<&[f32]>,
@@ -86,7 +86,7 @@ impl Backend for Composed {
         Ok(Box::new(rotary::Places::new(self, shape, theta)?))
     }
 
-    fn attention(&self, memory: &mut StateLayout, shape: AttentionShape) -> Result<Box<dyn Attention>> {
+    fn attention(&self, memory: &mut Slots, shape: AttentionShape) -> Result<Box<dyn Attention>> {
         Ok(Box::new(attention::Windowed::new(memory, shape)))
     }
 

@@ -6,7 +6,7 @@ use mimi_kernels::{self as kernels, Steps, attend, cache_len, written};
 use super::{Kernels, host};
 use crate::error::Result;
 use crate::finite::check_finite_with_room;
-use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, Slots};
 use crate::ops::{Angles, Attention, AttentionShape, Signal};
 
 pub(super) struct Ring {
@@ -17,7 +17,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn new(kernels: &Kernels, memory: &mut StateLayout, shape: AttentionShape) -> Self {
+    pub(super) fn new(kernels: &Kernels, memory: &mut Slots, shape: AttentionShape) -> Self {
         let AttentionShape { heads, kv_heads, head_dim, window, rows_per_frame } = shape;
         let shape = kernels::Attention { heads, kv_heads, head_dim, window };
         Self { shape, rows_per_frame, cache: memory.slot(&[cache_len(&shape)]), kernels: kernels.clone() }

@@ -6,7 +6,7 @@ use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
 use super::{Kernels, host, kernels_activation};
 use crate::error::Result;
 use crate::finite::check_finite;
-use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, Slots};
 use crate::ops::{ConvShape, Operation, Signal, edge};
 
 pub(super) struct Conv {
@@ -20,7 +20,7 @@ pub(super) struct Conv {
 impl Conv {
     pub(super) fn new(
         kernels: &Kernels,
-        memory: &mut StateLayout,
+        memory: &mut Slots,
         shape: ConvShape,
         weight: &[f32],
         bias: Option<&[f32]>,

@@ -6,7 +6,7 @@ use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, Strided, pro
 use super::{Kernels, host, kernels_activation};
 use crate::error::Result;
 use crate::finite::check_finite;
-use crate::ops::state::{Block, Slot, StateLayout};
+use crate::ops::state::{Block, Slot, Slots};
 use crate::ops::{ConvTransposeShape, Operation, Signal, transposed};
 
 /// All groups in one product whose rows are `stride` outputs.
@@ -20,7 +20,7 @@ pub(super) struct Dense {
 impl Dense {
     pub(super) fn new(
         kernels: &Kernels,
-        memory: &mut StateLayout,
+        memory: &mut Slots,
         shape: ConvTransposeShape,
         weight: &[f32],
         bias: Option<&[f32]>,
@@ -86,7 +86,7 @@ pub(super) struct Depthwise {
 }
 
 impl Depthwise {
-    pub(super) fn new(kernels: &Kernels, memory: &mut StateLayout, shape: ConvTransposeShape, weight: &[f32]) -> Self {
+    pub(super) fn new(kernels: &Kernels, memory: &mut Slots, shape: ConvTransposeShape, weight: &[f32]) -> Self {
         let (previous, taps) = (memory.slot(&[1, shape.c_in]), transposed::taps(weight, &shape));
         Self { shape, previous, taps, kernels: kernels.clone() }
     }

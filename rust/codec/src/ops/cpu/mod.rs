@@ -21,7 +21,7 @@ use super::{
     Operation, Rotary, Signal, fault_point,
 };
 use crate::error::Result;
-use crate::ops::state::{Block, StateLayout};
+use crate::ops::state::{Block, Slots};
 use spare::Spare;
 
 /// The fastest kernels of this processor.
@@ -82,7 +82,7 @@ impl Backend for Kernels {
 
     fn conv(
         &self,
-        memory: &mut StateLayout,
+        memory: &mut Slots,
         shape: ConvShape,
         weight: &[f32],
         bias: Option<&[f32]>,
@@ -92,7 +92,7 @@ impl Backend for Kernels {
 
     fn conv_transpose(
         &self,
-        memory: &mut StateLayout,
+        memory: &mut Slots,
         shape: ConvTransposeShape,
         weight: &[f32],
         bias: Option<&[f32]>,
@@ -120,7 +120,7 @@ impl Backend for Kernels {
         Ok(Box::new(Frequencies::new(shape, theta)))
     }
 
-    fn attention(&self, memory: &mut StateLayout, shape: AttentionShape) -> Result<Box<dyn Attention>> {
+    fn attention(&self, memory: &mut Slots, shape: AttentionShape) -> Result<Box<dyn Attention>> {
         Ok(Box::new(attention::Ring::new(self, memory, shape)))
     }
 

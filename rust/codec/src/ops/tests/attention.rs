@@ -54,7 +54,7 @@ fn blocks_of_all_sessions() {
 fn a_session_is_the_same_alone() {
     let shape = AttentionShape { heads: 2, kv_heads: 1, head_dim: 6, window: 5, rows_per_frame: 1 };
     let width = 4 * 6;
-    let make = |backend: &dyn Backend, layout: &mut StateLayout| -> Result<Layer> {
+    let make = |backend: &dyn Backend, layout: &mut Slots| -> Result<Layer> {
         Ok((backend.attention(layout, shape)?, backend.rotary(shape, 100.0)?))
     };
     let [_, mut together, _] = made(SESSIONS, make);
@@ -80,7 +80,7 @@ fn a_session_is_the_same_alone() {
 #[test]
 fn angles_stay_exact_after_days() {
     let shape = AttentionShape { heads: 1, kv_heads: 1, head_dim: 8, window: 5, rows_per_frame: 1 };
-    let mut state = State::new(&StateLayout::default(), 2, &Device::Cpu).unwrap();
+    let mut state = State::new(&Slots::default(), 2, &Device::Cpu).unwrap();
     let days = 25 * 86_400 * 30 + 7;
     state.advance(&[1], days);
     for (name, backend) in backends() {
@@ -106,7 +106,7 @@ fn angles_stay_exact_after_days() {
 #[test]
 fn the_mask_of_a_block() {
     let (heads, kv_heads, head_dim) = (1, 1, 2);
-    let mut state = State::new(&StateLayout::default(), 4, &Device::Cpu).unwrap();
+    let mut state = State::new(&Slots::default(), 4, &Device::Cpu).unwrap();
     for (row, seen) in [(1, 2), (2, 4), (3, 1 << 40)] {
         state.advance(&[row], seen);
     }

@@ -143,7 +143,7 @@ fn a_block_in_pieces_is_a_block() {
         let weight = random.eighths(shape.c_out * shape.c_in * shape.kernel);
         let steps = 9 * shape.stride;
         let x = tensor(&random.eighths(2 * steps * shape.c_in), (2, steps, shape.c_in));
-        let make = |backend: &dyn Backend, memory: &mut StateLayout| backend.conv(memory, shape, &weight, None);
+        let make = |backend: &dyn Backend, memory: &mut Slots| backend.conv(memory, shape, &weight, None);
         for (whole, cut) in made(2, make).into_iter().zip(made(2, make)) {
             let at_once = whole.operation.forward(&x, None, &Block::new(&whole.state, &[0, 1], false)).unwrap();
             let block = Block::new(&cut.state, &[0, 1], false);

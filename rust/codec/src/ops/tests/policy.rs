@@ -11,7 +11,7 @@ fn kernels(precision: Precision) -> Kernels {
 fn convolutions(precision: Precision, rows_per_frame: usize) -> [usize; 2] {
     let (c_in, c_out, stride) = (64, 64, 2);
     let weight = vec![0.5; c_in * c_out * 4];
-    let memory = &mut StateLayout::default();
+    let memory = &mut Slots::default();
     let conv =
         ConvShape { c_in, c_out, kernel: 4, stride, dilation: 1, edge: Edge::Zero, rows_per_frame, activation: None };
     let transposed = ConvTransposeShape { c_in, c_out, stride, groups: 1, rows_per_frame, activation: None };
