@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING, Any, overload
 
 from torch import nn
 
+from ..config import MimiConfig as Fields
 from ..errors import ConfigError, InputTypeError
 from ..latent_codec import LatentCodec
 from ..model import Mimi
@@ -144,8 +144,8 @@ def _check_same(codec: Mimi, config: MimiConfig) -> None:
     _check_sizes(
         ("codebooks", config.num_quantizers, codec.num_codebooks),
         ("entries per codebook", config.codebook_size, codec.codebook_size),
-        # config.frame_size takes every latent stride for 2
-        ("samples per frame", math.prod(config.upsampling_ratios or ()) * config.latent_stride, codec.frame_size),
+        # config.frame_size takes every latent stride for 2, and 4.57 does not know the stride
+        ("samples per frame", Fields.from_dict(config.to_dict()).frame_size, codec.frame_size),
         ("samples per second", config.sampling_rate, codec.sample_rate),
     )
 
