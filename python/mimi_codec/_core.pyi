@@ -16,7 +16,7 @@ import numpy.typing as npt
 __all__ = ["Model", "Stream", "__version__", "build_info", "safetensors_entries"]
 __version__: str
 
-Limits: TypeAlias = tuple[Callable[[], object] | None, float | None]
+_Limits: TypeAlias = tuple[Callable[[], object] | None, float | None]
 
 def build_info() -> dict[str, str]:
     """Version, build profile and the SIMD instruction set in use, for bug reports."""
@@ -98,7 +98,7 @@ class Model:
         lengths: list[int],
         num_codebooks: int,
         padding: str,
-        limits: Limits,
+        limits: _Limits,
     ) -> npt.NDArray[np.int64]:
         """(B, L) samples to (B, K, T) codes; -1 beyond a row's own frames. `padding`: "transformers" or "moshi"."""
 
@@ -106,7 +106,7 @@ class Model:
         self,
         codes: npt.NDArray[np.int64],
         lengths: list[int],
-        limits: Limits,
+        limits: _Limits,
     ) -> npt.NDArray[np.float32]:
         """(B, K, T) codes to (B, T * frame_size) samples; 0 beyond a row's own `lengths` frames."""
 
@@ -115,7 +115,7 @@ class Model:
         pcm: npt.NDArray[np.float32],
         lengths: list[int],
         padding: str,
-        limits: Limits,
+        limits: _Limits,
     ) -> npt.NDArray[np.float32]:
         """(B, L) samples to (B, D, T) latents before the quantizer; 0 beyond a row's own frames."""
 
@@ -123,7 +123,7 @@ class Model:
         self,
         latents: npt.NDArray[np.float32],
         lengths: list[int],
-        limits: Limits,
+        limits: _Limits,
     ) -> npt.NDArray[np.float32]:
         """(B, D, T) latents to (B, T * frame_size) samples; 0 beyond a row's own `lengths` frames."""
 
@@ -131,7 +131,7 @@ class Model:
         self,
         latents: npt.NDArray[np.float32],
         num_codebooks: int,
-        limits: Limits,
+        limits: _Limits,
     ) -> npt.NDArray[np.int64]:
         """(B, D, T) latents to (B, K, T) codes."""
 
@@ -139,7 +139,7 @@ class Model:
         self,
         codes: npt.NDArray[np.int64],
         lengths: list[int],
-        limits: Limits,
+        limits: _Limits,
     ) -> npt.NDArray[np.float32]:
         """(B, K, T) codes to (B, D, T) quantized latents; 0 beyond a row's own `lengths` frames."""
 
@@ -172,7 +172,7 @@ class Stream:
     def frames(self) -> list[int]:
         """Frames of each row so far."""
     def push_pcm(
-        self, pcm: npt.NDArray[np.float32], active: npt.NDArray[np.bool_] | None, limits: Limits
+        self, pcm: npt.NDArray[np.float32], active: npt.NDArray[np.bool_] | None, limits: _Limits
     ) -> npt.NDArray[Any]:
         """(B, n) samples to codes or latents."""
 
@@ -181,7 +181,7 @@ class Stream:
         codes: npt.NDArray[np.int64],
         lengths: list[int],
         active: npt.NDArray[np.bool_] | None,
-        limits: Limits,
+        limits: _Limits,
     ) -> npt.NDArray[Any]:
         """(B, K, m) codes, of each row the first `lengths` frames, to (B, m * frame_size) samples."""
 
@@ -190,7 +190,7 @@ class Stream:
         latents: npt.NDArray[np.float32],
         lengths: list[int],
         active: npt.NDArray[np.bool_] | None,
-        limits: Limits,
+        limits: _Limits,
     ) -> npt.NDArray[Any]:
         """(B, D, m) latents, of each row the first `lengths` frames, to (B, m * frame_size) samples."""
 

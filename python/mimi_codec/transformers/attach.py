@@ -145,7 +145,7 @@ def _check_same(codec: Mimi, config: MimiConfig) -> None:
         ("codebooks", config.num_quantizers, codec.num_codebooks),
         ("entries per codebook", config.codebook_size, codec.codebook_size),
         # config.frame_size takes every latent stride for 2, and 4.57 does not know the stride
-        ("samples per frame", Fields.from_dict(config.to_dict()).frame_size, codec.frame_size),
+        ("samples per frame", Fields.from_dict(vars(config)).frame_size, codec.frame_size),
         ("samples per second", config.sampling_rate, codec.sample_rate),
     )
 
