@@ -91,7 +91,7 @@ impl Model {
         })
     }
 
-    /// Which codec it is: `"mimi"`.
+    /// Which codec it is: `"mimi"` or `"pocket-tts"`.
     pub fn kind(&self) -> &'static str {
         self.inner.family.kind
     }
