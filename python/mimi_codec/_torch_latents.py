@@ -5,6 +5,7 @@ Hosts have latents as (B, T, D), this package as (B, D, T). Imported with torch,
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ def latent_codec(codec: Any, **options: Any) -> LatentCodec:
     return found
 
 
-class LatentModule(CodecModule):
+class LatentModule(CodecModule, ABC):
     """Stands where a host has its codec, with the tensors that it was made of under the host's names."""
 
     codec: LatentCodec
@@ -44,9 +45,9 @@ class LatentModule(CodecModule):
         """Be the codec of these tensors from now on."""
         self.codec, self._files = codec_of(state, config, **options)
 
+    @abstractmethod
     def _config_text(self) -> str:
         """The `config.json` of tensors with the host's names."""
-        raise NotImplementedError
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         """The tensors of the host; none of a codec that was given, whose files may have other names."""
