@@ -6,7 +6,9 @@ needs nothing.
 """
 
 from .formats import AUDIO_SUFFIXES, readable_suffixes
-from .read import Channels, Sound, audio_info, read_audio, read_sound
+from .mixer import Channels
+from .opened import OpenSound, open_sound
+from .read import Sound, audio_info, read_audio, read_sound
 from .source import AudioFile
 from .write import checked, to_int16, write_wav
 
@@ -14,9 +16,11 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "AudioFile",
     "Channels",
+    "OpenSound",
     "Sound",
     "audio_info",
     "checked",
+    "open_sound",
     "read_audio",
     "read_sound",
     "readable_suffixes",
