@@ -7,7 +7,7 @@ needs nothing.
 
 from .formats import AUDIO_SUFFIXES, readable_suffixes
 from .mixer import Channels
-from .opened import OpenSound, open_sound
+from .opened import open_sound
 from .read import Sound, audio_info, read_audio, read_sound
 from .source import AudioFile
 from .write import checked, to_int16, write_wav
@@ -16,7 +16,6 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "AudioFile",
     "Channels",
-    "OpenSound",
     "Sound",
     "audio_info",
     "checked",
