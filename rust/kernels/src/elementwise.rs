@@ -5,8 +5,8 @@ use crate::math;
 use crate::simd::{Kernel, Level, Simd};
 use crate::threads::Threads;
 
-/// An exponential takes about as long as so many multiply-adds of a product.
-const EXPONENTIAL: usize = 16;
+/// An exponential, or a sine, takes about as long as so many multiply-adds of a product.
+pub(crate) const EXPONENTIAL: usize = 16;
 
 /// `out[i] = elu(x[i])`.
 ///
@@ -24,32 +24,81 @@ pub fn elu(level: Level, x: &[f32], out: &mut [f32], threads: &Threads) {
 pub fn activate(level: Level, activation: Activation, x: &[f32], out: &mut [f32], threads: &Threads) {
     assert_eq!(x.len(), out.len(), "an activation of {} floats", x.len());
     threads.run_rows(threads.parts(x.len().saturating_mul(EXPONENTIAL)), out, 1, |from, out| {
-        level.run(Activate { activation, x: &x[from..][..out.len()], out });
+        level.run(Activated { activation, pass: Each { x: &x[from..][..out.len()], out } });
     });
 }
 
-struct Activate<'a> {
-    activation: Activation,
-    x: &'a [f32],
-    out: &'a mut [f32],
+/// `out[c] = activation(x[c]) * x[channels + c]` for each row: rows of `x` are `2 * channels` long, rows of `out`
+/// `channels`.
+///
+/// # Panics
+/// If the rows are not whole, or not as many in `x` as in `out`.
+pub fn gated(level: Level, activation: Activation, x: &[f32], out: &mut [f32], channels: usize, threads: &Threads) {
+    assert!(channels > 0 && out.len().is_multiple_of(channels), "gated product: rows are not whole");
+    assert_eq!(Some(x.len()), out.len().checked_mul(2), "gated product: gates and values of {} floats", out.len());
+    threads.run_rows(threads.parts(x.len().saturating_mul(EXPONENTIAL)), out, channels, |from, out| {
+        let x = &x[2 * from * channels..][..2 * out.len()];
+        level.run(Activated { activation, pass: Gated { x, out, channels } });
+    });
 }
 
-impl Kernel for Activate<'_> {
+/// A pass over elements, with the function that it takes of them.
+struct Activated<P> {
+    activation: Activation,
+    pass: P,
+}
+
+trait Pass {
+    /// Must be `#[inline(always)]`.
+    fn run<S: Simd>(self, s: S, function: impl Fn(S, S::Vector) -> S::Vector);
+}
+
+impl<P: Pass> Kernel for Activated<P> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // Decided once: within the loop each vector would ask.
         match self.activation {
-            Activation::Elu => each(s, self.x, self.out, math::elu),
-            Activation::GeluErf => each(s, self.x, self.out, math::gelu_erf),
-            Activation::GeluTanh => each(s, self.x, self.out, math::gelu_tanh),
+            Activation::Elu => self.pass.run(s, math::elu),
+            Activation::GeluErf => self.pass.run(s, math::gelu_erf),
+            Activation::GeluTanh => self.pass.run(s, math::gelu_tanh),
+            Activation::Silu => self.pass.run(s, math::silu),
+            Activation::Clamp => self.pass.run(s, math::clamp),
         }
     }
 }
 
-#[inline(always)]
-fn each<S: Simd>(s: S, x: &[f32], out: &mut [f32], function: impl Fn(S, S::Vector) -> S::Vector) {
-    for (x, out) in x.chunks(S::LANES).zip(out.chunks_mut(S::LANES)) {
-        s.store_partial(out, function(s, s.load_partial(x, 0.0)));
+struct Each<'a> {
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Pass for Each<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S, function: impl Fn(S, S::Vector) -> S::Vector) {
+        for (x, out) in self.x.chunks(S::LANES).zip(self.out.chunks_mut(S::LANES)) {
+            s.store_partial(out, function(s, s.load_partial(x, 0.0)));
+        }
+    }
+}
+
+struct Gated<'a> {
+    x: &'a [f32],
+    out: &'a mut [f32],
+    channels: usize,
+}
+
+impl Pass for Gated<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S, function: impl Fn(S, S::Vector) -> S::Vector) {
+        for (x, out) in self.x.chunks_exact(2 * self.channels).zip(self.out.chunks_exact_mut(self.channels)) {
+            let (gates, values) = x.split_at(self.channels);
+            for ((gates, values), out) in
+                gates.chunks(S::LANES).zip(values.chunks(S::LANES)).zip(out.chunks_mut(S::LANES))
+            {
+                let gate = function(s, s.load_partial(gates, 0.0));
+                s.store_partial(out, s.mul(gate, s.load_partial(values, 0.0)));
+            }
+        }
     }
 }

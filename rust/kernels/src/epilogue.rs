@@ -21,6 +21,10 @@ pub enum Activation {
     GeluErf,
     /// GELU with its tanh approximation.
     GeluTanh,
+    /// `x sigmoid(x)`.
+    Silu,
+    /// The nearest value in [-1, 1]; what is not a number stays so.
+    Clamp,
 }
 
 /// The residual and the activation, for the `left` elements from `at` on.
@@ -35,5 +39,7 @@ pub(crate) fn finish<S: Simd>(s: S, epilogue: &Epilogue<'_>, sum: S::Vector, at:
         Some(Activation::Elu) => math::elu(s, sum),
         Some(Activation::GeluErf) => math::gelu_erf(s, sum),
         Some(Activation::GeluTanh) => math::gelu_tanh(s, sum),
+        Some(Activation::Silu) => math::silu(s, sum),
+        Some(Activation::Clamp) => math::clamp(s, sum),
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Everything dense in Mimi is a [`product`] of a left matrix whose rows lie, possibly overlapping, in the input
 //! signal ([`Rows`]), and of weights packed once at load ([`PackedMatrix`]). What remains is [`attention`] over a
-//! bounded window, the [`code_search`] of the quantizer, a [`layer_norm`], and a few element-wise passes.
+//! bounded window, the [`code_search`] of the quantizer, a [`layer_norm`], and a few element-wise passes. Codecs of the
+//! family add [`rms_norm`], [`gated`] products, [`snake`], and convolutions of each channel by itself: [`depthwise`] and
+//! [`upsample`].
 //!
 //! Each kernel is written once over the vector type of [`simd::Level`], chosen at run time, and adds up every output
 //! in one fixed order: the result does not depend on how many rows are computed together, nor on the threads. That
@@ -13,6 +15,7 @@
 mod attention;
 mod code_search;
 mod column;
+mod depthwise;
 mod elementwise;
 mod epilogue;
 mod math;
@@ -22,6 +25,7 @@ mod packed;
 mod product;
 mod rows;
 pub mod simd;
+mod snake;
 mod strided;
 mod team;
 mod threads;
@@ -29,12 +33,14 @@ mod upsample;
 
 pub use attention::{Attention, Steps, Strips, attend, cache_len, cache_of_window, window_of_cache, written};
 pub use code_search::{Codebook, Unmeasurable};
-pub use elementwise::{activate, elu};
+pub use depthwise::{Depthwise, depthwise};
+pub use elementwise::{activate, elu, gated};
 pub use epilogue::{Activation, Epilogue};
-pub use norm::layer_norm;
+pub use norm::{layer_norm, rms_norm};
 pub use packed::{PackedMatrix, Precision};
 pub use product::product;
 pub use rows::Rows;
+pub use snake::snake;
 pub use strided::Strided;
 pub use threads::Threads;
 pub use upsample::{DepthwiseUpsample, upsample};

@@ -5,6 +5,8 @@ mod absurd;
 mod attention;
 mod canonical;
 mod code_search;
+mod depthwise;
+mod norm;
 mod precision;
 mod product;
 mod random;

@@ -1,61 +1,9 @@
-//! Layer norm, ELU, and the depthwise upsampling.
+//! Passes over elements: activations, gated products, the snake.
 
-use mimi_kernels::{DepthwiseUpsample, Threads, elu, layer_norm, simd::Level, upsample};
+use mimi_kernels::{Activation, Threads, activate, elu, gated, simd::Level, snake};
 
 use crate::random::Random;
 use crate::{ROUNDING, bits};
-
-#[test]
-fn layer_norm_of_every_width() {
-    let random = &mut Random::new(31);
-    let epsilon = 1e-5;
-    for channels in [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 33, 512] {
-        let (weight, bias) = (random.floats(channels), random.floats(channels));
-        for (rows, offset) in [(0, 0.0), (1, 0.0), (2, 100.0), (5, -3.0)] {
-            let x: Vec<f32> = random.floats(rows * channels).iter().map(|x| x + offset).collect();
-            for level in Level::available() {
-                let mut out = vec![f32::NAN; x.len()];
-                layer_norm(level, &x, &weight, &bias, epsilon, &mut out);
-                for (x, out) in x.chunks_exact(channels).zip(out.chunks_exact(channels)) {
-                    check_row(x, &weight, &bias, f64::from(epsilon), out);
-                }
-            }
-        }
-    }
-}
-
-fn check_row(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f64, out: &[f32]) {
-    let count = x.len() as f64;
-    let exact: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
-    let mean = exact.iter().sum::<f64>() / count;
-    let deviation = (exact.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count + epsilon).sqrt();
-    let largest = exact.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
-    // The mean has a rounding for each channel, of the size of the inputs, that the division by the deviation makes
-    // larger; the squares have the same number, of their own size; a few more at the end.
-    let mean_error = (count + 2.0) * ROUNDING * largest / deviation;
-    for (i, &y) in out.iter().enumerate() {
-        let normal = (exact[i] - mean) / deviation;
-        let expected = normal * f64::from(weight[i]) + f64::from(bias[i]);
-        let squares_error = (count + 8.0) * ROUNDING * normal.abs() + mean_error * mean_error * normal.abs();
-        let allowed = (mean_error + squares_error) * f64::from(weight[i].abs()) + 2.0 * ROUNDING * expected.abs();
-        assert!((f64::from(y) - expected).abs() <= allowed, "{} channels: {y} is not {expected}", x.len());
-    }
-}
-
-#[test]
-fn layer_norm_rows_do_not_touch_each_other() {
-    let random = &mut Random::new(32);
-    let (weight, bias, x) = (random.floats(21), random.floats(21), random.floats(4 * 21));
-    for level in Level::available() {
-        let mut together = vec![0.0; x.len()];
-        layer_norm(level, &x, &weight, &bias, 1e-5, &mut together);
-        for (x, together) in x.chunks_exact(21).zip(together.chunks_exact(21)) {
-            let mut alone = vec![0.0; 21];
-            layer_norm(level, x, &weight, &bias, 1e-5, &mut alone);
-            assert_eq!(bits(&alone), bits(together), "{level:?}");
-        }
-    }
-}
 
 #[test]
 fn elu_of_every_length() {
@@ -75,34 +23,73 @@ fn elu_of_every_length() {
     }
 }
 
+/// `x sigmoid(x)`.
+fn silu(x: f64) -> f64 {
+    x / (1.0 + (-x).exp())
+}
+
 #[test]
-fn upsampling_of_every_shape_and_cut() {
-    let random = &mut Random::new(34);
-    for channels in [1, 3, 4, 8, 9, 16, 17, 33] {
-        for stride in [1, 2, 3] {
-            let taps = random.integers(2 * stride * channels, 50);
-            let weights = DepthwiseUpsample { taps: &taps, channels, stride };
-            for steps in [0, 1, 2, 7] {
-                // The first step is the one before the block.
-                let x = random.integers((steps + 1) * channels, 50);
-                let at = |step: usize, j: usize, channel: usize| {
-                    x[(step + 1) * channels + channel] * taps[j * channels + channel]
-                        + x[step * channels + channel] * taps[(stride + j) * channels + channel]
-                };
-                let outputs = (0..steps).flat_map(|step| (0..stride).map(move |j| (step, j)));
-                let expected: Vec<f32> = outputs
-                    .flat_map(|(step, j)| (0..channels).map(move |c| (step, j, c)))
-                    .map(|(t, j, c)| at(t, j, c))
-                    .collect();
-                for level in Level::available() {
-                    for cut in 0..=steps {
-                        let mut out = vec![f32::NAN; expected.len()];
-                        let (early, late) = out.split_at_mut(cut * stride * channels);
-                        let (x, cut) = (x.as_slice(), cut * channels);
-                        upsample(level, &weights, &x[..channels], &x[channels..][..cut], early);
-                        upsample(level, &weights, &x[cut..][..channels], &x[channels + cut..], late);
-                        assert_eq!(out, expected, "{level:?}: {channels} channels, stride {stride}, {steps} steps");
-                    }
+fn clamps_keep_what_is_not_a_number() {
+    let x = [-3.0, -1.0, -0.999, -0.0, 0.0, 0.5, 1.0, 1.000_000_1, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+    let x: Vec<f32> = x.iter().copied().cycle().take(41).collect();
+    for level in Level::available() {
+        let mut out = vec![0.0; x.len()];
+        activate(level, Activation::Clamp, &x, &mut out, &Threads::new(1));
+        for (x, y) in x.iter().zip(out) {
+            let expected = x.clamp(-1.0, 1.0);
+            assert!(y.to_bits() == expected.to_bits() || (x.is_nan() && y.is_nan()), "{level:?}: {x} became {y}");
+        }
+    }
+}
+
+#[test]
+fn silu_of_every_length() {
+    let random = &mut Random::new(37);
+    for count in (0..40).chain([1000]) {
+        let x: Vec<f32> = random.floats(count).iter().map(|x| x * 30.0).collect();
+        for level in Level::available() {
+            let mut out = vec![f32::NAN; count];
+            activate(level, Activation::Silu, &x, &mut out, &Threads::new(1));
+            for (&x, &y) in x.iter().zip(&out) {
+                let exact = silu(f64::from(x));
+                // The exponential's reduction rounds |x| once; a handful of roundings more.
+                let allowed = (x.abs().max(1.0) as f64 + 6.0) * ROUNDING * exact.abs();
+                assert!((f64::from(y) - exact).abs() <= allowed, "{level:?} at {x}: {y} is not {exact}");
+            }
+        }
+    }
+}
+
+#[test]
+fn silu_far_out() {
+    for level in Level::available() {
+        let x = [-1e30, -200.0, 200.0, f32::MAX, f32::INFINITY, f32::NAN];
+        let mut out = [0.0; 6];
+        activate(level, Activation::Silu, &x, &mut out, &Threads::new(1));
+        // Below -88 the exponential stays where it is, so that the result is -x 6e-39 instead of nothing.
+        assert!(out[0].abs() < 1e-7 && out[1].abs() < 1e-35, "{level:?}: {out:?}");
+        assert_eq!(out[2..5], x[2..5], "{level:?}");
+        assert!(out[5].is_nan(), "{level:?}: {out:?}");
+    }
+}
+
+#[test]
+fn gated_products_of_every_width() {
+    let random = &mut Random::new(38);
+    for channels in [1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 64] {
+        for rows in [0, 1, 2, 5] {
+            let x = random.floats(rows * 2 * channels);
+            for level in Level::available() {
+                for activation in [Activation::Silu, Activation::GeluErf, Activation::GeluTanh, Activation::Elu] {
+                    let mut out = vec![f32::NAN; rows * channels];
+                    gated(level, activation, &x, &mut out, channels, &Threads::new(1));
+                    let mut activated = vec![f32::NAN; x.len()];
+                    activate(level, activation, &x, &mut activated, &Threads::new(1));
+                    let expected: Vec<f32> = (0..out.len())
+                        .map(|i| i / channels * 2 * channels + i % channels)
+                        .map(|gate| activated[gate] * x[channels + gate])
+                        .collect();
+                    assert_eq!(bits(&out), bits(&expected), "{level:?} {activation:?}: {channels} channels");
                 }
             }
         }
@@ -110,9 +97,55 @@ fn upsampling_of_every_shape_and_cut() {
 }
 
 #[test]
-#[should_panic(expected = "layer norm: rows are not whole")]
-fn layer_norm_takes_whole_rows() {
-    layer_norm(Level::detect(), &[0.0; 5], &[0.0; 2], &[0.0; 2], 1e-5, &mut [0.0; 5]);
+fn snakes_of_every_width() {
+    let random = &mut Random::new(39);
+    for channels in [1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 96] {
+        let rates: Vec<f32> = random.floats(channels).iter().map(|x| x * 30.0).collect();
+        let scales = random.floats(channels);
+        for rows in [0, 1, 2, 5] {
+            let x: Vec<f32> = random.floats(rows * channels).iter().map(|x| x * 10.0).collect();
+            for level in Level::available() {
+                let mut out = vec![f32::NAN; x.len()];
+                snake(level, &x, &rates, &scales, &mut out, &Threads::new(1));
+                for (i, (&x, &y)) in x.iter().zip(&out).enumerate() {
+                    let scale = f64::from(scales[i % channels]);
+                    // The argument is rounded as it would be anywhere in float32.
+                    let wave = f64::from(x * rates[i % channels]).sin().powi(2);
+                    let exact = f64::from(x) + scale * wave;
+                    // What `sin_squared` promises, and two roundings of the sum.
+                    let allowed = 3e-7 * scale.abs() + 2.0 * ROUNDING * (exact.abs() + scale.abs() * wave);
+                    assert!((f64::from(y) - exact).abs() <= allowed, "{level:?} at {x}: {y} is not {exact}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_snake_of_what_is_not_finite_is_not_a_number() {
+    for level in Level::available() {
+        let mut out = [0.0; 3];
+        let x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        snake(level, &x, &[0.5], &[2.0], &mut out, &Threads::new(1));
+        assert!(out.iter().all(|y| y.is_nan()), "{level:?}: {out:?}");
+    }
+}
+
+#[test]
+fn gated_products_and_snakes_on_any_number_of_threads() {
+    let random = &mut Random::new(40);
+    let (channels, rows) = (67, 2001);
+    let (x, rates, scales) = (random.floats(2 * rows * channels), random.floats(channels), random.floats(channels));
+    for level in Level::available() {
+        let [one, three] = [1, 3].map(|count| {
+            let threads = Threads::new(count);
+            let (mut product, mut waves) = (vec![f32::NAN; rows * channels], vec![f32::NAN; 2 * rows * channels]);
+            gated(level, Activation::Silu, &x, &mut product, channels, &threads);
+            snake(level, &x, &rates, &scales, &mut waves, &threads);
+            (bits(&product), bits(&waves))
+        });
+        assert!(one == three, "{level:?}");
+    }
 }
 
 #[test]
@@ -122,8 +155,25 @@ fn elu_gives_as_much_as_it_takes() {
 }
 
 #[test]
-#[should_panic(expected = "upsample: lengths differ")]
-fn upsampling_gives_a_stride_for_each_input() {
-    let weights = DepthwiseUpsample { taps: &[0.0; 12], channels: 3, stride: 2 };
-    upsample(Level::detect(), &weights, &[0.0; 3], &[0.0; 6], &mut [0.0; 9]);
+#[should_panic(expected = "gated product: gates and values of 4 floats")]
+fn gated_products_take_twice_what_they_give() {
+    gated(Level::detect(), Activation::Silu, &[0.0; 6], &mut [0.0; 4], 2, &Threads::new(1));
+}
+
+#[test]
+#[should_panic(expected = "gated product: rows are not whole")]
+fn gated_products_give_whole_rows() {
+    gated(Level::detect(), Activation::Silu, &[0.0; 6], &mut [0.0; 3], 2, &Threads::new(1));
+}
+
+#[test]
+#[should_panic(expected = "snake: lengths differ")]
+fn snakes_have_a_scale_for_each_rate() {
+    snake(Level::detect(), &[0.0; 4], &[0.0; 2], &[0.0; 1], &mut [0.0; 4], &Threads::new(1));
+}
+
+#[test]
+#[should_panic(expected = "snake: rows are not whole")]
+fn snakes_take_whole_rows() {
+    snake(Level::detect(), &[0.0; 3], &[0.0; 2], &[0.0; 2], &mut [0.0; 3], &Threads::new(1));
 }

@@ -26,7 +26,8 @@ impl Operation for LayerNorm {
         without_residual(residual, "a layer norm")?;
         host::with_floats(x, |floats| {
             self.kernels.write(x.shape(), |out| {
-                layer_norm(self.kernels.level, floats, &self.weight, &self.bias, self.epsilon, out);
+                let Kernels { level, threads, .. } = &self.kernels;
+                layer_norm(*level, floats, &self.weight, &self.bias, self.epsilon, out, threads);
                 Ok(())
             })
         })
