@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .._arrays import AnyArray, Float32Array
+from .._found import counted
 from .._options import PADDINGS, Padding
 from ..audio import AUDIO_SUFFIXES, Sound, readable_suffixes
 from ..errors import CodesError
@@ -20,7 +21,7 @@ from ..token_files.latents import LATENT_SUFFIXES, Latents, write_latents
 from . import sounds
 from .console import PIPE, STANDARD_INPUT, UsageError
 from .facts import sizes
-from .inputs import counted, named
+from .inputs import named
 from .options import (
     DEFAULT_MODEL,
     Verbs,

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .._found import Input, counted, find
 from . import facts
 from .console import UsageError
 from .facts import Facts
-from .inputs import Input, counted, find, named
+from .inputs import named
 from .options import DEFAULT_MODEL, Verbs, add_command, add_model_options
 from .plan import nothing_in
 from .several import Listing

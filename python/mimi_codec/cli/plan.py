@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import inputs as finding
+from .._found import Inputs, find
+from .._found import labels as labels_of
 from .console import PIPE, STANDARD_OUTPUT, UsageError, is_terminal
-from .inputs import Input, Inputs
+from .inputs import is_standard_input
 
 SHOWN_NOTES = 10
 
@@ -49,7 +50,7 @@ def plan(names: Sequence[tuple[str, bool]], output: str | None, accepted: Sequen
     One directory is mirrored. Of several inputs each keeps its own name, and as much of its path as tells it from the
     others; names in a list keep their whole path. Raises `UsageError` where the output does not fit.
     """
-    if finding.is_standard_input([name for name, _ in names]):
+    if is_standard_input([name for name, _ in names]):
         return Plan([Job(None, _single_target(PIPE if output is None else output))])
     if output is None:
         raise UsageError("-o OUT is required unless the input is the standard input")
@@ -59,7 +60,7 @@ def plan(names: Sequence[tuple[str, bool]], output: str | None, accepted: Sequen
     root = Path(output)
     if output in STANDARD_OUTPUT or (root.exists() and not root.is_dir()):
         raise UsageError(f"several files need a directory as output, got {output}")
-    found = finding.find(names, accepted, root)
+    found = find(names, accepted, root)
     if not found.files and not found.unreadable:
         raise UsageError(nothing_in(found, accepted))
     targets, notes = _targets(found, root, suffix)
@@ -90,7 +91,7 @@ def _single_target(output: str) -> Path | None:
 
 def _targets(found: Inputs, root: Path, suffix: str) -> tuple[dict[Path, Path], list[str]]:
     """Where each file goes, and notes on what goes where it might not be looked for."""
-    labels = _labels(found.items)
+    labels = labels_of(found.items)
     places: dict[Path, Path] = {}  # of a source, below the root, with its own suffix
     notes = []
     for item, label in zip(found.items, labels, strict=True):
@@ -122,32 +123,3 @@ def _alike(targets: dict[Path, Path]) -> list[list[Path]]:
     for source, target in targets.items():
         groups[os.path.normcase(target)].append(source)
     return [sources for sources in groups.values() if len(sources) > 1]
-
-
-def _labels(items: Sequence[Input]) -> list[Path]:
-    """The place of each input below the output."""
-    if len(items) == 1 and items[0].is_directory and not items[0].listed:
-        return [Path()]
-    paths = [_parts(item) for item in items]
-    kept = [len(parts) if item.listed else 1 for item, parts in zip(items, paths, strict=True)]
-    while True:
-        groups: dict[Path, list[int]] = defaultdict(list)
-        for index, (parts, count) in enumerate(zip(paths, kept, strict=True)):
-            groups[_last(parts, count)].append(index)
-        alike = [index for group in groups.values() if len({paths[i] for i in group}) > 1 for index in group]
-        longer = [index for index in alike if kept[index] < len(paths[index])]
-        if not longer:
-            return [_last(parts, count) for parts, count in zip(paths, kept, strict=True)]
-        for index in longer:
-            kept[index] += 1
-
-
-def _parts(item: Input) -> tuple[str, ...]:
-    """The folders and the name of an input: as they are written in a list, in full on the command line."""
-    path = Path(os.path.normpath(item.path) if item.listed else os.path.abspath(item.path))
-    parts = path.parts[1:] if path.anchor else path.parts
-    return tuple(part for part in parts if part not in (os.curdir, os.pardir))
-
-
-def _last(parts: tuple[str, ...], count: int) -> Path:
-    return Path(*parts[len(parts) - count :])

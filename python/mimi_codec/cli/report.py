@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from .inputs import Inputs, counted
+from .._found import Inputs, counted
 
 SHOWN_KINDS = 4
 

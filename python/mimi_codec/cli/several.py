@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .._found import Inputs, counted
 from .._text import shortened
 from ..errors import MimiError
 from .console import about, say, show
 from .facts import Facts
-from .inputs import Inputs, counted
 from .work import LONGEST_ERROR
 
 

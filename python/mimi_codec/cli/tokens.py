@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from .._found import find
 from ..errors import CodesError
 from ..token_files import KYUTAI, SUFFIXES, Codec, FileFormat, Tokens, format_by_suffix, read_tokens, write_tokens
 from ..token_files.formats import READ_SUFFIXES
 from .console import PIPE, UsageError, binary_input
 from .facts import Facts, token_facts, use_of_codes
-from .inputs import find, is_standard_input, named
+from .inputs import is_standard_input, named
 from .options import (
     Verbs,
     add_command,
