@@ -8,8 +8,8 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mimi_kernels::simd::Level;
 use mimi_kernels::{
-    Activation, Attention, Codebook, Epilogue, PackedMatrix, Precision, Rows, Steps, Strided, Threads, attend,
-    cache_len, elu, product,
+    Activation, Attention, Codebook, Depthwise, DepthwiseUpsample, Epilogue, PackedMatrix, Precision, Rows, Steps,
+    Strided, Threads, attend, cache_len, depthwise, elu, gated, layer_norm, product, rms_norm, snake, upsample,
 };
 
 /// Name, rows, depth, columns and the stride from row to row, of one frame of 80 ms.
@@ -26,6 +26,19 @@ const SHAPES: [(&str, usize, usize, usize, usize); 12] = [
     ("transformer out", 2, 2048, 512, 2048),
     ("codebook", 1, 256, 2048, 256),
     ("decoder.14", 1920, 192, 1, 64),
+];
+
+/// The same of the family: the first and last stages of VibeVoice are shallow, those of Code2Wav as deep as seven taps.
+const FAMILY: [(&str, usize, usize, usize, usize); 9] = [
+    ("vibevoice in, 32 channels", 3200, 32, 128, 32),
+    ("vibevoice out, 32 channels", 3200, 128, 32, 128),
+    ("vibevoice in, 64 channels", 1600, 64, 256, 64),
+    ("vibevoice out, 64 channels", 1600, 256, 64, 256),
+    ("code2wav kernel 7, 96 channels", 1920, 672, 96, 96),
+    ("code2wav kernel 1, 96 channels", 1920, 96, 96, 96),
+    ("code2wav kernel 7, 768 channels", 32, 5376, 768, 768),
+    ("code2wav kernel 7, 1 sample", 1920, 672, 1, 96),
+    ("vibevoice kernel 7, 1 sample", 3200, 224, 1, 32),
 ];
 
 fn products(criterion: &mut Criterion) {
@@ -46,6 +59,31 @@ fn products(criterion: &mut Criterion) {
             group.bench_function(name, |bencher| {
                 bencher.iter(|| {
                     product(&left, (depth, 0), &weights, Epilogue::default(), black_box(&mut out), &threads);
+                });
+            });
+        }
+    }
+}
+
+fn family_products(criterion: &mut Criterion) {
+    let (level, threads) = (Level::detect(), Threads::new(1));
+    let mut group = criterion.benchmark_group(format!("product of the family {}", level.name()));
+    for (name, rows, depth, columns, stride) in FAMILY {
+        let numbers = |count: usize| -> Vec<f32> { (0..count).map(|i| (i % 17) as f32 / 17.0 - 0.5).collect() };
+        let (values, bias) = (numbers(depth * columns), numbers(columns));
+        let matrix = Strided::row_major(&values, columns);
+        let weights = PackedMatrix::new(level, Precision::Float32, &matrix, Some(&bias));
+        let (x, residual) = (numbers(rows * stride + depth), numbers(rows * columns));
+        let mut out = vec![0.0; rows * columns];
+        group.throughput(Throughput::Elements((rows * depth * columns) as u64));
+        let gelu = Epilogue { residual: None, activation: Some(Activation::GeluErf) };
+        let sum = Epilogue { residual: Some(&residual), activation: None };
+        for (epilogue, what) in [(Epilogue::default(), ""), (gelu, " gelu"), (sum, " residual")] {
+            group.bench_function(format!("{name}{what}"), |bencher| {
+                bencher.iter(|| {
+                    let mut left = Rows::new(depth);
+                    left.push(&x, stride, rows);
+                    product(&left, (depth, 0), &weights, epilogue, black_box(&mut out), &threads);
                 });
             });
         }
@@ -85,5 +123,59 @@ fn others(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, products, others);
+/// In values of the output a second.
+fn family(criterion: &mut Criterion) {
+    let (level, threads) = (Level::detect(), Threads::new(1));
+    let mut group = criterion.benchmark_group(format!("family {}", level.name()));
+    let numbers = |count: usize| -> Vec<f32> { (0..count).map(|i| (i % 1009) as f32 / 504.0 - 1.0).collect() };
+    let per_channel = numbers(2048);
+    for (rows, channels) in [(480, 96), (4, 1536)] {
+        let (x, mut y) = (numbers(rows * channels), vec![0.0; rows * channels]);
+        group.throughput(Throughput::Elements(y.len() as u64));
+        group.bench_function(format!("snake {rows} x {channels}"), |bencher| {
+            let channels = &per_channel[..channels];
+            bencher.iter(|| snake(level, &x, channels, channels, black_box(&mut y), &threads));
+        });
+    }
+    for (rows, channels) in [(1600, 32), (50, 1024)] {
+        let (x, mut y) = (numbers(rows * channels), vec![0.0; rows * channels]);
+        let weight = &per_channel[..channels];
+        group.throughput(Throughput::Elements(y.len() as u64));
+        group.bench_function(format!("RMS norm {rows} x {channels}"), |bencher| {
+            bencher.iter(|| rms_norm(level, &x, weight, 1e-5, black_box(&mut y), &threads));
+        });
+        group.bench_function(format!("layer norm {rows} x {channels}"), |bencher| {
+            bencher.iter(|| layer_norm(level, &x, weight, weight, 1e-5, black_box(&mut y), &threads));
+        });
+    }
+    for (rows, channels) in [(3200, 32), (16, 2048)] {
+        let weights = Depthwise {
+            taps: &numbers(7 * channels),
+            bias: Some(&per_channel[..channels]),
+            channels,
+            stride: 1,
+            dilation: 1,
+        };
+        let (history, x) = (numbers(6 * channels), numbers(rows * channels));
+        let mut y = vec![0.0; rows * channels];
+        group.throughput(Throughput::Elements(y.len() as u64));
+        group.bench_function(format!("depthwise, 7 taps, {rows} x {channels}"), |bencher| {
+            let epilogue = Epilogue::default();
+            bencher.iter(|| depthwise(level, &weights, &history, &x, epilogue, black_box(&mut y), &threads));
+        });
+    }
+    let (x, mut y) = (numbers(16 * 2 * 3072), vec![0.0; 16 * 3072]);
+    group.throughput(Throughput::Elements(y.len() as u64));
+    group.bench_function("gated SiLU 16 x 3072", |bencher| {
+        bencher.iter(|| gated(level, Activation::Silu, &x, black_box(&mut y), 3072, &threads));
+    });
+    let weights = DepthwiseUpsample { taps: &numbers(4 * 512), channels: 512, stride: 2 };
+    let (history, x, mut y) = (numbers(512), numbers(24 * 512), vec![0.0; 48 * 512]);
+    group.throughput(Throughput::Elements(y.len() as u64));
+    group.bench_function("upsampling, 48 x 512", |bencher| {
+        bencher.iter(|| upsample(level, &weights, &history, &x, black_box(&mut y)));
+    });
+}
+
+criterion_group!(benches, products, family_products, others, family);
 criterion_main!(benches);

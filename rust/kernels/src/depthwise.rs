@@ -1,5 +1,7 @@
 //! Causal convolution of each channel by itself.
 
+use std::ops::Range;
+
 use crate::epilogue::{Epilogue, finish};
 use crate::simd::{Kernel, Level, Simd};
 use crate::threads::Threads;
@@ -72,7 +74,7 @@ struct Convolve<'a> {
     from: usize,
 }
 
-/// Outputs that are summed side by side: their additions wait for each other, and a tap is read once for all.
+/// Outputs that are summed side by side: the additions of one wait for each other, and a tap is read once for all.
 const OUTPUTS: usize = 8;
 
 impl Kernel for Convolve<'_> {
@@ -82,51 +84,93 @@ impl Kernel for Convolve<'_> {
     fn run<S: Simd>(mut self, s: S) {
         let Depthwise { channels, stride, .. } = *self.weights;
         let before = self.history.len() / channels;
-        let (history, x) = (self.history, self.x);
         let end = self.from + self.out.len() / channels;
         let mut row = self.from;
-        // Outputs that see the history.
-        while row < end && row * stride < before {
-            let input = |i: usize| match i.checked_sub(before) {
-                Some(i) => &x[i * channels..][..channels],
-                None => &history[i * channels..][..channels],
-            };
-            self.outputs::<S, 1>(s, row, input);
-            row += 1;
-        }
-        let input = |i: usize| &x[(i - before) * channels..][..channels];
-        while row + OUTPUTS <= end {
-            self.outputs::<S, OUTPUTS>(s, row, input);
-            row += OUTPUTS;
-        }
         while row < end {
-            self.outputs::<S, 1>(s, row, input);
-            row += 1;
+            // SAFETY: the rows are outputs, and several together do not see the history.
+            unsafe {
+                if row * stride >= before && row + OUTPUTS <= end {
+                    self.outputs::<S, OUTPUTS>(s, row);
+                    row += OUTPUTS;
+                } else {
+                    self.outputs::<S, 1>(s, row);
+                    row += 1;
+                }
+            }
         }
     }
 }
 
 impl Convolve<'_> {
-    /// Outputs `row..row + T`; `input` gives a row of the history and `x` in one piece.
+    /// Outputs `row..row + T`, channel by channel.
+    ///
+    /// # Safety
+    /// There are these outputs, and if they are several, the first does not see the history.
     #[inline(always)]
-    fn outputs<'x, S: Simd, const T: usize>(&mut self, s: S, row: usize, input: impl Fn(usize) -> &'x [f32]) {
+    unsafe fn outputs<S: Simd, const T: usize>(&mut self, s: S, row: usize) {
         let Depthwise { taps, bias, channels, stride, dilation } = *self.weights;
+        let (kernel, before) = (taps.len() / channels, self.history.len() / channels);
+        // The first input, counted from the start of the history; and the taps that meet the history.
+        let first = row * stride;
+        let old = kernel.min(before.saturating_sub(first).div_ceil(dilation));
         for from in (0..channels).step_by(S::LANES) {
-            let to = channels.min(from + S::LANES);
-            let first = bias.map_or(s.splat(0.0), |bias| s.load_partial(&bias[from..to], 0.0));
-            let mut sums = [first; T];
-            for (k, taps) in taps.chunks_exact(channels).enumerate() {
-                let tap = s.load_partial(&taps[from..to], 0.0);
-                for (t, sum) in sums.iter_mut().enumerate() {
-                    let x = &input((row + t) * stride + k * dilation)[from..to];
-                    *sum = s.mul_add(s.load_partial(x, 0.0), tap, *sum);
-                }
+            let left = S::LANES.min(channels - from);
+            let mut sums = [bias.map_or(s.splat(0.0), |bias| s.load_partial(&bias[from..from + left], 0.0)); T];
+            // SAFETY: `depthwise` has checked that the last tap of the last output meets the last row of `x` or one before,
+            // and each row and each tap has `left` channels from `from` on.
+            unsafe {
+                let at = self.history.as_ptr().wrapping_add(first * channels + from);
+                sums = self.add(s, sums, 0..old, at, from);
+                let at = self
+                    .x
+                    .as_ptr()
+                    .wrapping_add((first + old * dilation).wrapping_sub(before).wrapping_mul(channels) + from);
+                sums = self.add(s, sums, old..kernel, at, from);
             }
             for (t, &sum) in sums.iter().enumerate() {
-                let sum = finish(s, &self.epilogue, sum, (row + t) * channels + from, to - from);
-                let at = (row + t - self.from) * channels;
-                s.store_partial(&mut self.out[at + from..at + to], sum);
+                let sum = finish(s, &self.epilogue, sum, (row + t) * channels + from, left);
+                let at = (row + t - self.from) * channels + from;
+                s.store_partial(&mut self.out[at..at + left], sum);
             }
         }
     }
+
+    /// Adds the products of some taps; the first of them meets the row at `x` in the first output. (By value: an array that
+    /// anything else indexes would be kept in memory.)
+    ///
+    /// # Safety
+    /// A vector, or what is left of one before the row ends, can be read at each row that a tap meets.
+    #[inline(always)]
+    unsafe fn add<S: Simd, const T: usize>(
+        &self,
+        s: S,
+        mut sums: [S::Vector; T],
+        range: Range<usize>,
+        mut x: *const f32,
+        from: usize,
+    ) -> [S::Vector; T] {
+        let Depthwise { taps, channels, stride, dilation, .. } = *self.weights;
+        let left = S::LANES.min(channels - from);
+        for k in range {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let tap = load(s, taps.as_ptr().add(k * channels + from), left);
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.mul_add(load(s, x.add(t * stride * channels), left), tap, *sum);
+                }
+            }
+            x = x.wrapping_add(dilation.wrapping_mul(channels));
+        }
+        sums
+    }
+}
+
+/// The first `count` lanes of a vector, zeros for the others.
+///
+/// # Safety
+/// So many floats can be read at `at`.
+#[inline(always)]
+unsafe fn load<S: Simd>(s: S, at: *const f32, count: usize) -> S::Vector {
+    // SAFETY: the caller's promise.
+    unsafe { if count == S::LANES { s.load(at) } else { s.load_partial(std::slice::from_raw_parts(at, count), 0.0) } }
 }

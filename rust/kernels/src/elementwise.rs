@@ -1,7 +1,6 @@
 //! Passes over all elements that no product could take on its way.
 
 use crate::epilogue::Activation;
-use crate::math;
 use crate::simd::{Kernel, Level, Simd};
 use crate::threads::Threads;
 
@@ -50,20 +49,20 @@ struct Activated<P> {
 
 trait Pass {
     /// Must be `#[inline(always)]`.
-    fn run<S: Simd>(self, s: S, function: impl Fn(S, S::Vector) -> S::Vector);
+    fn run<S: Simd>(self, s: S, activation: Activation);
 }
 
 impl<P: Pass> Kernel for Activated<P> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // Decided once: within the loop each vector would ask.
+        // A pass for each, in which it is a constant: within the loop each vector would ask.
         match self.activation {
-            Activation::Elu => self.pass.run(s, math::elu),
-            Activation::GeluErf => self.pass.run(s, math::gelu_erf),
-            Activation::GeluTanh => self.pass.run(s, math::gelu_tanh),
-            Activation::Silu => self.pass.run(s, math::silu),
-            Activation::Clamp => self.pass.run(s, math::clamp),
+            Activation::Elu => self.pass.run(s, Activation::Elu),
+            Activation::GeluErf => self.pass.run(s, Activation::GeluErf),
+            Activation::GeluTanh => self.pass.run(s, Activation::GeluTanh),
+            Activation::Silu => self.pass.run(s, Activation::Silu),
+            Activation::Clamp => self.pass.run(s, Activation::Clamp),
         }
     }
 }
@@ -75,9 +74,9 @@ struct Each<'a> {
 
 impl Pass for Each<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S, function: impl Fn(S, S::Vector) -> S::Vector) {
+    fn run<S: Simd>(self, s: S, activation: Activation) {
         for (x, out) in self.x.chunks(S::LANES).zip(self.out.chunks_mut(S::LANES)) {
-            s.store_partial(out, function(s, s.load_partial(x, 0.0)));
+            s.store_partial(out, activation.of(s, s.load_partial(x, 0.0)));
         }
     }
 }
@@ -90,13 +89,13 @@ struct Gated<'a> {
 
 impl Pass for Gated<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S, function: impl Fn(S, S::Vector) -> S::Vector) {
+    fn run<S: Simd>(self, s: S, activation: Activation) {
         for (x, out) in self.x.chunks_exact(2 * self.channels).zip(self.out.chunks_exact_mut(self.channels)) {
             let (gates, values) = x.split_at(self.channels);
             for ((gates, values), out) in
                 gates.chunks(S::LANES).zip(values.chunks(S::LANES)).zip(out.chunks_mut(S::LANES))
             {
-                let gate = function(s, s.load_partial(gates, 0.0));
+                let gate = activation.of(s, s.load_partial(gates, 0.0));
                 s.store_partial(out, s.mul(gate, s.load_partial(values, 0.0)));
             }
         }

@@ -27,6 +27,21 @@ pub enum Activation {
     Clamp,
 }
 
+impl Activation {
+    /// The function of each lane. It is chosen here and not handed on as a function, which the compiler may call out of line
+    /// and compile for the base processor.
+    #[inline(always)]
+    pub(crate) fn of<S: Simd>(self, s: S, x: S::Vector) -> S::Vector {
+        match self {
+            Self::Elu => math::elu(s, x),
+            Self::GeluErf => math::gelu_erf(s, x),
+            Self::GeluTanh => math::gelu_tanh(s, x),
+            Self::Silu => math::silu(s, x),
+            Self::Clamp => math::clamp(s, x),
+        }
+    }
+}
+
 /// The residual and the activation, for the `left` elements from `at` on.
 #[inline(always)]
 pub(crate) fn finish<S: Simd>(s: S, epilogue: &Epilogue<'_>, sum: S::Vector, at: usize, left: usize) -> S::Vector {
@@ -35,11 +50,7 @@ pub(crate) fn finish<S: Simd>(s: S, epilogue: &Epilogue<'_>, sum: S::Vector, at:
         None => sum,
     };
     match epilogue.activation {
+        Some(activation) => activation.of(s, sum),
         None => sum,
-        Some(Activation::Elu) => math::elu(s, sum),
-        Some(Activation::GeluErf) => math::gelu_erf(s, sum),
-        Some(Activation::GeluTanh) => math::gelu_tanh(s, sum),
-        Some(Activation::Silu) => math::silu(s, sum),
-        Some(Activation::Clamp) => math::clamp(s, sum),
     }
 }

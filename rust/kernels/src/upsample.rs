@@ -44,21 +44,18 @@ impl Kernel for Upsample<'_> {
         let (channels, taps) = (self.weights.channels, self.weights.taps);
         let width = self.weights.stride * channels;
         let before = self.history.len() / channels;
-        // Row `i` of the history and `x` in one piece.
-        let row = |i: usize| match i.checked_sub(before) {
-            Some(i) => &self.x[i * channels..][..channels],
-            None => &self.history[i * channels..][..channels],
-        };
         for (t, out) in self.out.chunks_exact_mut(width).enumerate() {
             for (j, out) in out.chunks_exact_mut(channels).enumerate() {
-                // The oldest row meets the last taps.
-                let tap = |i: usize| &taps[(before - i) * width + j * channels..][..channels];
                 for from in (0..channels).step_by(S::LANES) {
                     let to = channels.min(from + S::LANES);
-                    let load = |row: &[f32]| s.load_partial(&row[from..to], 0.0);
-                    let mut sum = s.mul(load(row(t)), load(tap(0)));
-                    for i in 1..=before {
-                        sum = s.mul_add(load(row(t + i)), load(tap(i)), sum);
+                    let mut sum = s.splat(0.0);
+                    for i in 0..=before {
+                        // The history and `x` in one piece; the oldest row meets the last taps.
+                        let (rows, row) = if t + i < before { (self.history, t + i) } else { (self.x, t + i - before) };
+                        let x = s.load_partial(&rows[row * channels + from..row * channels + to], 0.0);
+                        let at = (before - i) * width + j * channels;
+                        let tap = s.load_partial(&taps[at + from..at + to], 0.0);
+                        sum = if i == 0 { s.mul(x, tap) } else { s.mul_add(x, tap, sum) };
                     }
                     s.store_partial(&mut out[from..to], sum);
                 }

@@ -4,8 +4,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mimi_kernels::{
-    Attention, DepthwiseUpsample, Epilogue, PackedMatrix, Precision, Rows, Steps, Strided, Threads, attend, cache_len,
-    product, simd::Level, upsample,
+    Activation, Attention, Depthwise, DepthwiseUpsample, Epilogue, PackedMatrix, Precision, Rows, Steps, Strided,
+    Threads, attend, cache_len, depthwise, gated, product, simd::Level, upsample,
 };
 
 use crate::bits;
@@ -101,10 +101,56 @@ fn strides_of_an_upsampling() {
             upsample(level, &weights, &vec![0.0; channels], &[0.0; 2], &mut []);
         });
     }
+    refused("no channels", || {
+        let weights = DepthwiseUpsample { taps: &[0.0; 4], channels: 0, stride: 1 };
+        upsample(level, &weights, &[], &[], &mut []);
+    });
     refused("half a row", || {
         let weights = DepthwiseUpsample { taps: &[0.0; 4], channels: 2, stride: 1 };
         upsample(level, &weights, &[0.0; 2], &[0.0; 3], &mut [0.0; 3]);
     });
+}
+
+#[test]
+fn reaches_of_a_depthwise_convolution() {
+    let (level, taps) = (Level::detect(), [1.0; 6]);
+    for (channels, stride, dilation) in [
+        (0, 1, 1),
+        (2, 0, 1),
+        (2, 1, 0),
+        // The reach is 1 or less, modulo 2^64.
+        (2, 1, HALF),
+        (2, 1, MOST),
+        (1, 1, MOST / 5 + 1),
+        // The history's length is 0 modulo 2^64.
+        (2, 1, HALF / 2),
+        // The input's length is.
+        (2, HALF, 1),
+        (MOST, 1, 1),
+    ] {
+        let weights = Depthwise { taps: &taps, bias: None, channels, stride, dilation };
+        refused(&format!("{channels} channels, stride {stride}, dilation {dilation}"), || {
+            let mut out = vec![0.0; 2 * channels.min(2)];
+            depthwise(level, &weights, &[], &[], Epilogue::default(), &mut out, &Threads::new(1));
+        });
+    }
+    // With one tap there is no next one.
+    let weights = Depthwise { taps: &[2.0], bias: None, channels: 1, stride: 1, dilation: MOST };
+    let mut out = [0.0; 3];
+    depthwise(level, &weights, &[], &[1.0, 2.0, 3.0], Epilogue::default(), &mut out, &Threads::new(1));
+    assert_eq!(out, [2.0, 4.0, 6.0]);
+    // Nothing comes of a stride that no input fills.
+    let weights = Depthwise { taps: &taps, bias: None, channels: 2, stride: MOST, dilation: 1 };
+    depthwise(level, &weights, &[], &[], Epilogue::default(), &mut [], &Threads::new(1));
+}
+
+#[test]
+fn channels_of_a_gated_product() {
+    for channels in [0, HALF, MOST] {
+        refused(&format!("{channels} channels"), || {
+            gated(Level::detect(), Activation::Silu, &[0.0; 4], &mut [0.0; 2], channels, &Threads::new(1));
+        });
+    }
 }
 
 #[test]
