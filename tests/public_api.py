@@ -25,6 +25,8 @@ MODULES = (
     "mimi_codec.tokens.csm",
     "mimi_codec.tokens.hf_moshi",
     "mimi_codec.tokens.stt",
+    "mimi_codec.tokens.talker",
+    "mimi_codec.tokens.talker_prompts",
     "mimi_codec.moshi",
     "mimi_codec.pocket_tts",
     "mimi_codec.rustymimi",

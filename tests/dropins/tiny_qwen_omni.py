@@ -20,7 +20,7 @@ SPECIALS += ("codec_nothink_id", "codec_think_bos_id", "codec_think_eos_id", "sp
 
 # The thinker's vocabulary: 40 words, then these.
 IM_START, IM_END, SYSTEM, USER, ASSISTANT, TTS_PAD, TTS_BOS, TTS_EOS = range(40, 48)
-AUDIO, IMAGE, VIDEO, VISION_START, AUDIO_START = range(48, 53)
+AUDIO, IMAGE, VIDEO, VISION_START, AUDIO_START, NEWLINE = range(48, 54)
 THINKER_VOCABULARY = 56
 
 LAYERS = {
@@ -113,7 +113,7 @@ def inputs(rows: int = 1, frames: int = 12, *, sampled: bool = False) -> dict:
     """Arguments of `generate` for some rows, which ends after `frames` frames at the latest."""
     words = torch.randint(0, 40, (rows, 6), generator=torch.Generator().manual_seed(rows))
     start = torch.tensor([[IM_START, USER]]).expand(rows, -1)
-    answer = torch.tensor([[IM_END, IM_START, ASSISTANT]]).expand(rows, -1)
+    answer = torch.tensor([[IM_END, IM_START, ASSISTANT, NEWLINE]]).expand(rows, -1)
     ids = torch.cat([start, words, answer], dim=1)
     return {
         "input_ids": ids,

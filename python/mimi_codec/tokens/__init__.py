@@ -7,6 +7,7 @@ is no code yet they hold special ids. This package converts codes to those rows 
 * `matrix`: whole sequences, delayed and undelayed; `hf_moshi`: the form that Transformers gives them
 * `duplex`: one step at a time, while a language model runs
 * `csm`: CSM's frames of 33 columns; `stt`: the silence that speech-to-text models want around a clip
+* `talker`: what the talkers of Qwen3-Omni and Qwen3-TTS say; `talker_prompts`: what they read
 * `sentinels`: ids that are not codes, which must not reach the decoder
 
 Files of codes are in `mimi_codec.token_files`.
@@ -27,6 +28,7 @@ from .layouts import (
 )
 from .matrix import Rows, delay, end_of_input, merge_rows, split_rows, undelay
 from .sentinels import mask_sentinels, refuse_sentinels, sentinel_names
+from .talker import QWEN3_OMNI, QWEN3_TTS, TalkerLayout
 
 __all__ = [
     "CSM_1B",
@@ -34,6 +36,8 @@ __all__ = [
     "HIBIKI_2B",
     "MOSHI_7B",
     "PERSONAPLEX",
+    "QWEN3_OMNI",
+    "QWEN3_TTS",
     "STT_1B",
     "STT_2_6B",
     "TTS_1_6B",
@@ -42,6 +46,7 @@ __all__ = [
     "DuplexStream",
     "Rows",
     "StreamLayout",
+    "TalkerLayout",
     "delay",
     "end_of_input",
     "from_config",

@@ -1,4 +1,4 @@
-"""Layouts from a model's `config.json`: that of Kyutai, of Transformers and of Sesame.
+"""Layouts from a model's `config.json`: that of Kyutai, of Transformers, of Sesame and of Qwen.
 
 Kyutai's configurations say everything. Moshi in Transformers has its delays in its code (the first codebook of each
 speaker is on time, the others are one step late), and its speech-to-text has its silences in
@@ -17,6 +17,7 @@ from ..config import MimiConfig
 from ..errors import ConfigError, LoadError
 from .csm import CsmLayout
 from .layouts import StreamLayout, acoustic_delays
+from .talker import TalkerLayout
 
 __all__ = ["from_config"]
 
@@ -27,7 +28,7 @@ Config = Mapping[str, Any]
 
 def from_config(
     source: str | os.PathLike[str] | Config, preprocessor: Config | None = None, *, name: str | None = None
-) -> StreamLayout | CsmLayout:
+) -> StreamLayout | CsmLayout | TalkerLayout:
     """The layout that a configuration describes.
 
     Args:
@@ -36,7 +37,7 @@ def from_config(
         name: a name for messages; by default the model's type.
 
     Returns:
-        The layout of a model with rows (Moshi and its kin), or of a CSM.
+        The layout of a model with rows (Moshi and its kin), of a CSM, or of a talker (Qwen3-Omni and Qwen3-TTS).
 
     Raises:
         LoadError: the file is missing, or does not hold a JSON object.
@@ -67,10 +68,12 @@ def from_config(
         return _transformers_stt(config, preprocessor or {}, name or "kyutai_speech_to_text")
     if kind == "csm" or "audio_num_codebooks" in config:
         return _csm(config, name or "csm")
+    if kind in ("qwen3_omni_moe", "qwen3_tts"):
+        return _talker(config, name or kind)
     keys = ", ".join(map(str, list(config)[:8])) or "none"
     raise ConfigError(
         "not the configuration of a model over Mimi's codes: expected Kyutai's (n_q, dep_q, delays) or model_type "
-        f"moshi, kyutai_speech_to_text or csm, got model_type {kind!r} with the keys {keys}"
+        f"moshi, kyutai_speech_to_text, csm, qwen3_omni_moe or qwen3_tts, got model_type {kind!r} with the keys {keys}"
     )
 
 
@@ -158,6 +161,32 @@ def _csm(config: Config, name: str) -> CsmLayout:
         audio_end_token_id=_integer(config, "audio_eos_token_id", 128003),
         sample_rate=codec.sampling_rate,
         frame_rate=codec.frame_rate,
+    )
+
+
+def _talker(config: Config, name: str) -> TalkerLayout:
+    """All ids are asked for: what the hosts' classes take for one that is missing is not what released models have.
+
+    The codec's own rates are not in these configurations.
+    """
+    talker = _section(config, "talker_config")
+    omni = config.get("model_type") == "qwen3_omni_moe"
+    own = _section(talker, "text_config") if omni else talker
+    return TalkerLayout(
+        name,
+        num_codebooks=_integer(talker, "num_code_groups"),
+        codebook_size=_integer(_section(talker, "code_predictor_config"), "vocab_size"),
+        vocab_size=_integer(own, "vocab_size"),
+        codec_pad_id=_integer(talker, "codec_pad_id"),
+        codec_bos_id=_integer(talker, "codec_bos_id"),
+        codec_eos_id=_integer(talker, "codec_eos_token_id"),
+        codec_think_id=None if omni else _integer(talker, "codec_think_id"),
+        codec_nothink_id=_integer(talker, "codec_nothink_id"),
+        codec_think_bos_id=_integer(talker, "codec_think_bos_id"),
+        codec_think_eos_id=_integer(talker, "codec_think_eos_id"),
+        tts_pad_id=_integer(config, "tts_pad_token_id"),
+        tts_bos_id=_integer(config, "tts_bos_token_id"),
+        tts_eos_id=_integer(config, "tts_eos_token_id"),
     )
 
 
