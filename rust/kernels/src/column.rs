@@ -19,27 +19,60 @@ pub(crate) struct Column<'a> {
     pub(crate) range: Range<usize>,
 }
 
+/// Rows that are summed side by side: the additions of one wait for each other.
+const ROWS: usize = 4;
+
 impl Kernel for Column<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for row in self.range.clone() {
-            let mut sums = s.splat(0.0);
-            for (run, weights) in self.weights.chunks_exact(self.runs.length).enumerate() {
-                // SAFETY: runs end within their row: `product` has checked it.
-                let x = unsafe {
-                    let start = self.rows.starts.get_unchecked(row).add(run * self.runs.stride);
-                    std::slice::from_raw_parts(start, weights.len())
-                };
-                for (x, weights) in x.chunks(S::LANES).zip(weights.chunks(S::LANES)) {
-                    sums = s.mul_add(s.load_partial(x, 0.0), s.load_partial(weights, 0.0), sums);
+        let mut row = self.range.start;
+        while row < self.range.end {
+            // SAFETY: `row` and those after it, if there are enough, are within the rows.
+            unsafe {
+                if row + ROWS <= self.range.end {
+                    self.products::<S, ROWS>(s, row);
+                    row += ROWS;
+                } else {
+                    self.products::<S, 1>(s, row);
+                    row += 1;
                 }
             }
+        }
+    }
+}
+
+impl Column<'_> {
+    /// Rows `row..row + R`, the sum of each in the order of one row alone.
+    ///
+    /// # Safety
+    /// There are these rows, and they are in `range`.
+    #[inline(always)]
+    unsafe fn products<S: Simd, const R: usize>(&self, s: S, row: usize) {
+        let mut sums = [s.splat(0.0); R];
+        for (run, weights) in self.weights.chunks_exact(self.runs.length).enumerate() {
+            let mut starts = [std::ptr::null::<f32>(); R];
+            for (r, start) in starts.iter_mut().enumerate() {
+                // SAFETY: runs end within their row: `product` has checked it.
+                *start = unsafe { self.rows.starts.get_unchecked(row + r).add(run * self.runs.stride) };
+            }
+            let mut from = 0;
+            for weights in weights.chunks(S::LANES) {
+                let vector = s.load_partial(weights, 0.0);
+                for (sum, start) in sums.iter_mut().zip(&starts) {
+                    // SAFETY: as above; a run is as long as its weights.
+                    let x = unsafe { std::slice::from_raw_parts(start.add(from), weights.len()) };
+                    *sum = s.mul_add(s.load_partial(x, 0.0), vector, *sum);
+                }
+                from += weights.len();
+            }
+        }
+        for (r, &sums) in sums.iter().enumerate() {
             let sum = s.splat(self.bias + s.reduce_add(sums));
             // SAFETY: `out` has an element for each row, and those in `range` are nobody else's.
-            let out = unsafe { std::slice::from_raw_parts_mut(self.out.add(row), 1) };
-            s.store_partial(out, finish(s, &self.epilogue, sum, row, 1));
+            let out = unsafe { std::slice::from_raw_parts_mut(self.out.add(row + r), 1) };
+            s.store_partial(out, finish(s, &self.epilogue, sum, row + r, 1));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::epilogue::{Epilogue, finish};
-use crate::simd::{Kernel, Level, Simd};
+use crate::simd::{Kernel, Level, MAX_LANES, Simd};
 use crate::threads::Threads;
 
 /// Weights of [`depthwise`].
@@ -74,14 +74,24 @@ struct Convolve<'a> {
     from: usize,
 }
 
-/// Outputs that are summed side by side: the additions of one wait for each other, and a tap is read once for all.
-const OUTPUTS: usize = 8;
+/// The kernel's length for which inputs are kept in registers: that of all codecs here, next to each other.
+const SEVEN: usize = 7;
 
 impl Kernel for Convolve<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(self, s: S) {
+        // Outputs that are summed side by side, as the additions of one wait for each other. Their sums, their inputs and a tap
+        // fit the registers.
+        if S::LANES == MAX_LANES { self.rows::<S, 8, 14>(s) } else { self.rows::<S, 4, 10>(s) }
+    }
+}
+
+impl Convolve<'_> {
+    /// All outputs, `T` at a time where that is possible. `N` inputs meet seven taps then.
+    #[inline(always)]
+    fn rows<S: Simd, const T: usize, const N: usize>(mut self, s: S) {
         let Depthwise { channels, stride, .. } = *self.weights;
         let before = self.history.len() / channels;
         let end = self.from + self.out.len() / channels;
@@ -89,30 +99,29 @@ impl Kernel for Convolve<'_> {
         while row < end {
             // SAFETY: the rows are outputs, and several together do not see the history.
             unsafe {
-                if row * stride >= before && row + OUTPUTS <= end {
-                    self.outputs::<S, OUTPUTS>(s, row);
-                    row += OUTPUTS;
+                if row * stride >= before && row + T <= end {
+                    self.outputs::<S, T, N>(s, row);
+                    row += T;
                 } else {
-                    self.outputs::<S, 1>(s, row);
+                    self.outputs::<S, 1, SEVEN>(s, row);
                     row += 1;
                 }
             }
         }
     }
-}
 
-impl Convolve<'_> {
     /// Outputs `row..row + T`, channel by channel.
     ///
     /// # Safety
     /// There are these outputs, and if they are several, the first does not see the history.
     #[inline(always)]
-    unsafe fn outputs<S: Simd, const T: usize>(&mut self, s: S, row: usize) {
+    unsafe fn outputs<S: Simd, const T: usize, const N: usize>(&mut self, s: S, row: usize) {
         let Depthwise { taps, bias, channels, stride, dilation } = *self.weights;
         let (kernel, before) = (taps.len() / channels, self.history.len() / channels);
         // The first input, counted from the start of the history; and the taps that meet the history.
         let first = row * stride;
         let old = kernel.min(before.saturating_sub(first).div_ceil(dilation));
+        let seven = (kernel, stride, dilation, old) == (SEVEN, 1, 1, 0);
         for from in (0..channels).step_by(S::LANES) {
             let left = S::LANES.min(channels - from);
             let mut sums = [bias.map_or(s.splat(0.0), |bias| s.load_partial(&bias[from..from + left], 0.0)); T];
@@ -125,7 +134,11 @@ impl Convolve<'_> {
                     .x
                     .as_ptr()
                     .wrapping_add((first + old * dilation).wrapping_sub(before).wrapping_mul(channels) + from);
-                sums = self.add(s, sums, old..kernel, at, from);
+                sums = if seven && left == S::LANES {
+                    self.add_seven::<S, T, N>(s, sums, at, from)
+                } else {
+                    self.add(s, sums, old..kernel, at, from)
+                };
             }
             for (t, &sum) in sums.iter().enumerate() {
                 let sum = finish(s, &self.epilogue, sum, (row + t) * channels + from, left);
@@ -160,6 +173,35 @@ impl Convolve<'_> {
                 }
             }
             x = x.wrapping_add(dilation.wrapping_mul(channels));
+        }
+        sums
+    }
+
+    /// The same of seven taps for inputs without gaps: each input is read once.
+    ///
+    /// # Safety
+    /// A vector can be read at each row that a tap meets.
+    #[inline(always)]
+    unsafe fn add_seven<S: Simd, const T: usize, const N: usize>(
+        &self,
+        s: S,
+        mut sums: [S::Vector; T],
+        x: *const f32,
+        from: usize,
+    ) -> [S::Vector; T] {
+        const { assert!(N == T + SEVEN - 1) };
+        let Depthwise { taps, channels, .. } = *self.weights;
+        let mut inputs = [s.splat(0.0); N];
+        for (i, input) in inputs.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *input = unsafe { s.load(x.add(i * channels)) };
+        }
+        for k in 0..SEVEN {
+            // SAFETY: there are seven taps, and a vector of them from `from` on.
+            let tap = unsafe { s.load(taps.as_ptr().add(k * channels + from)) };
+            for (t, sum) in sums.iter_mut().enumerate() {
+                *sum = s.mul_add(inputs[t + k], tap, *sum);
+            }
         }
         sums
     }

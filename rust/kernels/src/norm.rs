@@ -101,7 +101,7 @@ impl Kernel for RmsNorm<'_> {
                 }
             }
             let squares = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
-            let inverse = s.splat(1.0 / (s.reduce_add(squares) * scale + self.epsilon).sqrt());
+            let inverse = s.splat(1.0 / (s.reduce_add_halves(squares) * scale + self.epsilon).sqrt());
             let weights = self.weight.chunks(S::LANES);
             for ((x, out), weight) in x.chunks(S::LANES).zip(out.chunks_mut(S::LANES)).zip(weights) {
                 let normal = s.mul(s.load_partial(x, 0.0), inverse);

@@ -99,7 +99,7 @@ fn no_more_than_a_rounding_for_each_operation() {
 #[test]
 fn a_row_is_the_same_alone_and_among_others() {
     let random = &mut Random::new(3);
-    for (rows, depth, columns) in [(2, 10, 3), (9, 513, 40), (31, 1300, 17)] {
+    for (rows, depth, columns) in [(2, 10, 3), (9, 513, 40), (31, 1300, 17), (11, 700, 1)] {
         let weights = Weights::floats(random, depth, columns);
         let x = random.floats(rows * depth);
         for level in Level::available() {
