@@ -159,11 +159,18 @@ class TestShards:
 
 
 class TestOtherRepositories:
-    def test_kyutais_own(self, hub, full_kyutai, full_pair, tmp_path):
+    @pytest.mark.parametrize(
+        ("name", "fields"),
+        [
+            ("tokenizer-e351c8d8-checkpoint125.safetensors", {"model_type": "moshi", "dim": 4096}),
+            ("mimi-pytorch-e351c8d8@125.safetensors", {"codebooks": 8}),
+            ("mimi.safetensors", {"model_type": "tts", "mimi_name": "mimi.safetensors"}),
+        ],
+    )
+    def test_kyutais_own(self, hub, full_kyutai, full_pair, tmp_path, name, fields):
         """Beside the codec's file lie a language model and its configuration: neither is fetched as the codec's."""
         config = tmp_path / "config.json"
-        config.write_text('{"model_type": "moshi", "dim": 4096}')
-        name = "tokenizer-e351c8d8-checkpoint125.safetensors"
+        config.write_text(json.dumps(fields))
         hub.commits[OLD] = {name: full_kyutai, "config.json": config, "model.safetensors": config}
         mimi = Mimi.from_pretrained("kyutai/moshika-pytorch-bf16", parts="encoder", num_codebooks=2)
         assert (mimi.layout, mimi.revision) == ("kyutai", OLD)

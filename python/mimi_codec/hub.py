@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .errors import InputTypeError, LoadError
 
@@ -129,10 +129,10 @@ class _Repository:
         return self._fetch(listing, commit)
 
     def _fetch(self, listing: Sequence[str], commit: str | None) -> Source:
-        config = self._download(CONFIG, commit) if CONFIG in listing else None
-        kyutai = next((file for file in sorted(listing) if KYUTAI_WEIGHTS.fullmatch(file)), None)
-        if kyutai and not (config and _is_mimi_config(config)):
-            path = self._download(kyutai, commit)
+        config = _fields(self._download(CONFIG, commit)) if CONFIG in listing else {}
+        own = _own_file(listing, config)
+        if own and config.get("model_type") != "mimi":
+            path = self._download(own, commit)
         elif WEIGHTS in listing:
             path = self._download(WEIGHTS, commit).parent
         elif INDEX in listing:
@@ -204,13 +204,21 @@ class _Repository:
         return Path(path)
 
 
-def _is_mimi_config(path: Path) -> bool:
-    """Whether a `config.json` is of the codec itself, not of a language model that comes with it."""
+def _fields(path: Path) -> dict[str, Any]:
+    """What is in a `config.json`; nothing where it cannot be read, which is told when the model is loaded."""
     try:
         fields = json.loads(path.read_bytes())
     except ValueError:
-        return False
-    return isinstance(fields, dict) and fields.get("model_type") == "mimi"
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _own_file(listing: Sequence[str], config: Mapping[str, Any]) -> str | None:
+    """The codec's own file beside a language model: the one that its configuration names, or one of Kyutai's names."""
+    named = config.get("mimi_name")
+    if isinstance(named, str) and named in listing and named.endswith(".safetensors") and "/" not in named:
+        return named
+    return next((file for file in sorted(listing) if KYUTAI_WEIGHTS.fullmatch(file)), None)
 
 
 def _shards(index: Path) -> list[str]:

@@ -49,7 +49,7 @@ impl Opened {
     /// [`Error::File`] for files that are missing, corrupt or hold no codec or more than one, [`Error::Config`] for a
     /// configuration that is not supported.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let files = Files::open(path, &[mimi::FILE_KEY])?;
+        let files = locate(path)?;
         let (family, found, description) = recognise(&files)?;
         let layout = &family.layouts[found.layout];
         let checkpoint = Checkpoint::new(files, found.prefix, layout, description.plan.tensors())?;
@@ -64,6 +64,37 @@ impl Opened {
 
 /// All that are known. A codec that cannot be told from another of the same layers is taken for the first.
 static FAMILIES: [&Family; 2] = [&mimi::FAMILY, &pocket::FAMILY];
+
+/// The files at a path, in which a codec is looked for. Some models keep theirs in a file of its own, which nothing names:
+/// where the usual file of a directory has no codec, it is the one other file that has.
+///
+/// # Errors
+/// [`Error::File`] for files that are missing or corrupt, or several that might be meant.
+fn locate(path: &Path) -> Result<Files> {
+    let usual = Files::open(path, &[mimi::FILE_KEY]);
+    let is_settled = match &usual {
+        Ok(files) => holds_a_codec(files) || FAMILIES.iter().any(|family| is_of(files.config(), family)),
+        // a file that is damaged, and not the choice between files
+        Err(error) => !matches!(error, Error::File { path: at, .. } if at == path),
+    };
+    if is_settled || !path.is_dir() {
+        return usual;
+    }
+    let others = Files::in_directory(path)?;
+    let mut found: Vec<_> = others.iter().filter_map(|other| Files::open(other, &[]).ok()).collect();
+    found.retain(holds_a_codec);
+    if found.len() > 1 {
+        let names: Vec<_> = found.iter().filter_map(|files| files.path().file_name()?.to_str()).collect();
+        let message = format!("expected one file with a codec, found {}: {}", found.len(), names.join(", "));
+        return Err(Error::file(path, format!("{message}; give the path of the file instead")));
+    }
+    found.pop().map_or(usual, Ok)
+}
+
+/// Whether there are tensors that only a codec has.
+fn holds_a_codec(files: &Files) -> bool {
+    FAMILIES.iter().any(|family| detect(files.names(), family.layouts).iter().any(|found| found.certain))
+}
 
 /// The one codec in the files.
 ///

@@ -29,6 +29,14 @@ impl Files {
         Ok(Self { tensors: TensorFiles::open(&weights)?, config })
     }
 
+    /// All `.safetensors` files in a directory, sorted.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a directory that cannot be read.
+    pub(crate) fn in_directory(directory: &Path) -> Result<Vec<PathBuf>> {
+        Ok(with_extension(&entries(directory)?, &["safetensors"]))
+    }
+
     /// The weights' file or index.
     pub(crate) fn path(&self) -> &Path {
         self.tensors.path()
@@ -61,23 +69,11 @@ fn weights_in(directory: &Path, config: Option<&Value>, naming: &[&str]) -> Resu
     if let Some(path) = known.into_iter().find(|path| path.is_file()) {
         return Ok(path);
     }
-    let failed = |error: std::io::Error| Error::file(directory, format!("cannot read the directory: {error}"));
-    let entries: Vec<_> = std::fs::read_dir(directory).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
-    let with = |extensions: &[&str]| {
-        let mut paths: Vec<_> = entries
-            .iter()
-            .map(|entry| entry.path())
-            .filter(|path| {
-                path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
-            })
-            .collect();
-        paths.sort();
-        paths
-    };
-    let found = with(&["safetensors"]);
+    let entries = entries(directory)?;
+    let found = with_extension(&entries, &["safetensors"]);
     match found.as_slice() {
         [only] => Ok(only.clone()),
-        [] if !with(&["bin", "pt", "pth", "ckpt"]).is_empty() => Err(Error::file(
+        [] if !with_extension(&entries, &["bin", "pt", "pth", "ckpt"]).is_empty() => Err(Error::file(
             directory,
             "expected model.safetensors, found only PyTorch pickles; load them in PyTorch and save them with safetensors",
         )),
@@ -88,4 +84,20 @@ fn weights_in(directory: &Path, config: Option<&Value>, naming: &[&str]) -> Resu
             Err(Error::file(directory, format!("{message}; give the path of the file instead")))
         }
     }
+}
+
+/// What is in a directory.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error: std::io::Error| Error::file(directory, format!("cannot read the directory: {error}"));
+    let entries = std::fs::read_dir(directory).map_err(failed)?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+}
+
+fn with_extension(paths: &[PathBuf], extensions: &[&str]) -> Vec<PathBuf> {
+    let wanted = |path: &&PathBuf| {
+        path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
+    };
+    let mut found: Vec<_> = paths.iter().filter(wanted).cloned().collect();
+    found.sort();
+    found
 }

@@ -4,5 +4,6 @@
 
 mod errors;
 mod fixture;
+mod hosts;
 mod layouts;
 mod save;
