@@ -14,6 +14,7 @@ from typing import Any
 MODULES = (
     "mimi_codec.audio",
     "mimi_codec.config",
+    "mimi_codec.corpora",
     "mimi_codec.errors",
     "mimi_codec.latent_codec",
     "mimi_codec.loading",

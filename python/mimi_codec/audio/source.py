@@ -128,6 +128,8 @@ def opened(file: AudioFile) -> Iterator[tuple[Window, str]]:
             yield _whole(handle if regular else io.BytesIO(read_all(handle))), str(Path(name))
     elif isinstance(file, (bytes, bytearray, memoryview)):
         yield _whole(io.BytesIO(file)), "the bytes"
+    elif isinstance(file, Window):
+        yield file, "the file"
     elif callable(getattr(file, "read", None)):
         given = getattr(file, "name", None)
         yield (
