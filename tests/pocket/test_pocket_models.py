@@ -7,7 +7,9 @@ import shutil
 
 import numpy as np
 import pytest
-from transformers import PocketTTSAudioTokenizerModel
+import torch
+from safetensors.torch import save_file
+from transformers import GradiumPhononTTSConfig, PocketTTSAudioTokenizerModel
 
 import mimi_codec
 import pocket_models
@@ -50,6 +52,18 @@ def test_load_knows_the_kind(pocket, tiny_dir):
         Mimi.from_pretrained(pocket.directory)
     with pytest.raises(ConfigError, match="num_codebooks"):
         mimi_codec.load(pocket.directory, num_codebooks=3)
+
+
+def test_in_a_checkpoint_of_phonon(full_pocket, tmp_path):
+    """Gradium's file holds the processor's codec too, under `mimi.`; its configuration says nothing of it."""
+    state = pocket_models.kyutai_state(full_pocket.theirs)
+    state |= {"flow_lm.emb_mean": torch.zeros(32), "flow_lm.flow.w_s_t.weight": torch.zeros(2, 2)}
+    save_file(state, tmp_path / "model.safetensors")
+    GradiumPhononTTSConfig().save_pretrained(tmp_path)
+    codec = mimi_codec.load(tmp_path, parts="encoder")
+    assert (codec.kind, codec.layout) == ("pocket-tts", "kyutai")
+    pcm = signals.noise(1920 * 3)
+    np.testing.assert_array_equal(codec.encode_latents(pcm), full_pocket.ours.encode_latents(pcm))
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
