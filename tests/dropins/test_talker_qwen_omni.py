@@ -95,3 +95,30 @@ def test_what_it_reads(host, layout, monkeypatch, frames):
     talker_host.assert_same(run.talker.asked["trailing_text_hidden"][0], rest.detach())
     whole = torch.cat([run.talker.read[0][0, -len(prompt) :], *[step[0] for step in run.talker.read[1:]]])
     talker_host.assert_same(whole, talker_host.embed(host.talker, table, made[frames]))
+
+
+class MimiVocoder:
+    """A Mimi decoder with what `generate` asks of `code2wav`; docs/tokens.md shows it."""
+
+    def __init__(self, mimi):
+        self.mimi, self.total_upsample = mimi, mimi.frame_size
+
+    def chunked_decode(self, codes, chunk_size, left_context_size):
+        return torch.from_numpy(self.mimi.decode(codes.numpy()))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_mimi_in_place_of_the_vocoder(demo, monkeypatch, rows):
+    """A talker whose codes are Mimi's, as those of the released one are said to be."""
+    host = tiny.model(codebook_size=demo.codebook_size, num_quantizers=demo.num_codebooks)
+    layout = from_config(host.config.to_dict())
+    record = talker_host.listen(monkeypatch, host.talker)
+    del host.code2wav
+    host.code2wav = MimiVocoder(demo)
+    torch.manual_seed(0)
+    _, audio = host.generate(**tiny.inputs(rows, 6, sampled=rows > 1))
+    clips = talker.generated_clips(talker.stack_steps(record.steps, layout), layout)
+    assert len(clips) == len(audio) == rows
+    for clip, played in zip(clips, audio, strict=True):
+        assert clip.codes.shape[1] > 0
+        np.testing.assert_array_equal(played.flatten(), demo.decode(clip.codes))
