@@ -6,8 +6,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("qwen_tts", reason="the package qwen-tts is not installed; .ci/run installs it apart")
 
+import synthetic  # noqa: E402
 import talker_host  # noqa: E402
+import tiny_qwen_tokenizer  # noqa: E402
 import tiny_qwen_tts as tiny  # noqa: E402
+from mimi_codec import Mimi  # noqa: E402
 from mimi_codec.tokens import from_config, talker, talker_prompts  # noqa: E402
 
 ROLE = [tiny.IM_START, tiny.ASSISTANT, tiny.NEWLINE]
@@ -105,3 +108,18 @@ def test_a_voice_to_be_imitated(host, layout, monkeypatch, streaming, frames):
     talker_host.assert_same(record.asked["inputs_embeds"][0], wanted)
     rest = host.talker.text_projection(table(torch.tensor([*prompt.rest, layout.tts_pad_id])))[: len(prompt.rest) or 1]
     talker_host.assert_same(record.asked["trailing_text_hidden"][0], rest.detach())
+
+
+def test_a_mimi_makes_its_training_data(host, layout, tmp_path):
+    """The encoder of its tokenizer is a Mimi: the same weights in ours give the codes that it learns to say."""
+    theirs = tiny_qwen_tokenizer.tokenizer()
+    weights = synthetic.build(synthetic.tiny_config(codebook_size=tiny_qwen_tokenizer.CODEBOOK_SIZE))
+    mimi = Mimi.from_pretrained(synthetic.write(weights, tmp_path))
+    clips = [0.2 * torch.randn(length, generator=torch.Generator().manual_seed(length)) for length in (500, 333)]
+    encoded = theirs.encode([clip.numpy() for clip in clips], sr=24000).audio_codes
+    for clip, codes in zip(clips, encoded, strict=True):
+        padded = torch.nn.functional.pad(clip, (0, len(clips[0]) - len(clip)))  # as the tokenizer pads its batch
+        ours = mimi.encode(padded, num_codebooks=layout.num_codebooks)[:, : len(codes)]
+        np.testing.assert_array_equal(ours, codes.T)
+        read = talker_prompts.positions(ours, tiny.text(0), layout, role=ROLE, voice=True)
+        np.testing.assert_array_equal(read.labels[read.is_frame], codes[:, 0])
