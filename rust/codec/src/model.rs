@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use crate::codecs::{Family, Opened};
 use crate::error::{Error, Result};
-use crate::layers::{Builder, Chain, Quantizer};
-use crate::ops::{Attention, Backend, Slots};
+use crate::layers::{Builder, Chain, Embedding, Quantizer};
+use crate::ops::{Attention, Backend, Signal, Slots};
 use crate::options::LoadOptions;
 use crate::parts::Parts;
-use crate::plan::{self, Plan};
-use crate::values::Direction;
+use crate::plan::{self, Plan, Rest};
+use crate::values::{Codes, Direction, check_codes};
 use crate::weights::Fingerprints;
 
 /// A loaded codec. It never changes; clones share the weights.
@@ -32,6 +32,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     encoder: Option<Half>,
     quantizer: Option<Quantizer>,
+    embedding: Option<Embedding>,
     decoder: Option<Half>,
     weight_bytes: usize,
     fingerprints: Fingerprints,
@@ -60,18 +61,23 @@ impl Model {
         let builder = || Builder::new(checkpoint, &*backend);
         let half = |chain: &plan::Chain, steps| Half::load(builder(), chain, steps);
         // Reading and packing take the time of two or three cores while they last, whatever runs afterwards.
-        let (encoder, decoder, quantizer) = std::thread::scope(|scope| {
+        let (encoder, decoder, quantizer, embedding) = std::thread::scope(|scope| {
             let encoder = scope.spawn(|| plan.encoder.as_ref().map(|chain| half(chain, plan.frame_size())).transpose());
             let decoder = scope.spawn(|| plan.decoder.as_ref().map(|chain| half(chain, 1)).transpose());
             let quantizer = plan.quantizer.as_ref().map(|quantizer| -> Result<_> {
                 let mut builder = builder();
                 Ok((Quantizer::load(&mut builder, quantizer)?, builder.bytes))
             });
-            (join(encoder), join(decoder), quantizer.transpose())
+            let embedding = plan.embedding.as_ref().map(|embedding| -> Result<_> {
+                let mut builder = builder();
+                Ok((Embedding::load(&mut builder, embedding)?, builder.bytes))
+            });
+            (join(encoder), join(decoder), quantizer.transpose(), embedding.transpose())
         });
-        let (encoder, decoder, quantizer) = (encoder?, decoder?, quantizer?);
-        let bytes = [&encoder, &decoder].into_iter().flatten().map(|(_, bytes)| bytes).sum::<usize>();
-        let weight_bytes = bytes + quantizer.as_ref().map_or(0, |(_, bytes)| *bytes);
+        let (encoder, decoder, quantizer, embedding) = (encoder?, decoder?, quantizer?, embedding?);
+        let halves = [&encoder, &decoder].into_iter().flatten().map(|(_, bytes)| *bytes).sum::<usize>();
+        let between = [quantizer.as_ref().map(|(_, bytes)| bytes), embedding.as_ref().map(|(_, bytes)| bytes)];
+        let weight_bytes = halves + between.into_iter().flatten().sum::<usize>();
         let Opened { family, description, checkpoint } = opened;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -82,6 +88,7 @@ impl Model {
                 fingerprints: checkpoint.into_fingerprints(),
                 encoder: encoder.map(|(half, _)| half),
                 quantizer: quantizer.map(|(quantizer, _)| quantizer),
+                embedding: embedding.map(|(embedding, _)| embedding),
                 decoder: decoder.map(|(half, _)| half),
                 weight_bytes,
                 plan,
@@ -116,19 +123,30 @@ impl Model {
         self.inner.plan.frame_size()
     }
 
+    /// Samples by which a decoded clip is shorter than its frames: the decoder gives a sample so much later than a causal
+    /// one, as it looks ahead.
+    pub fn delay(&self) -> usize {
+        self.inner.plan.delay()
+    }
+
+    /// Whether the samples after the last whole frame of a clip are left out, unless they are filled up with zeros.
+    pub fn leaves_rest_out(&self) -> bool {
+        self.inner.plan.rest == Rest::LeftOut
+    }
+
     /// Codebooks loaded; none for a codec of continuous latents.
     pub fn num_codebooks(&self) -> usize {
-        self.inner.plan.num_codebooks()
+        self.inner.plan.num_codebooks
     }
 
     /// Codebooks that are semantic; the first ones.
     pub fn num_semantic_codebooks(&self) -> usize {
-        self.inner.plan.quantizer.as_ref().map_or(0, |quantizer| quantizer.num_semantic)
+        self.inner.plan.num_semantic()
     }
 
     /// Entries of a codebook.
     pub fn codebook_size(&self) -> usize {
-        self.inner.plan.quantizer.as_ref().map_or(0, plan::Quantizer::entries)
+        self.inner.plan.entries()
     }
 
     /// Floats of a latent that the encoder gives; none where it is not loaded.
@@ -159,6 +177,11 @@ impl Model {
     /// Bytes that the weights take in memory.
     pub fn weight_bytes(&self) -> usize {
         self.inner.weight_bytes
+    }
+
+    /// Whether it can make codes of samples: there is an encoder with a quantizer.
+    pub fn gives_codes(&self) -> bool {
+        self.inner.plan.gives_codes()
     }
 
     /// Whether the encoder is loaded.
@@ -206,10 +229,32 @@ impl Model {
         self.inner.decoder.as_ref().ok_or_else(|| not_loaded("decoder", "encoder"))
     }
 
+    /// What makes codes of latents.
     pub(crate) fn quantizer(&self) -> Result<&Quantizer> {
         self.inner.quantizer.as_ref().ok_or_else(|| {
-            Error::Codes(format!("expected a codec with codebooks, got {}, which has latents only", self.kind()))
+            let wanted = if self.num_codebooks() > 0 { "a quantizer" } else { "codebooks" };
+            Error::Codes(format!("expected a codec with {wanted}, got {}, which has none", self.kind()))
         })
+    }
+
+    /// Latents `(1, frames, latent_dim)` for the decoder, of codes `(frames, count)` that are
+    /// [checked](Self::check_codes).
+    pub(crate) fn embed(&self, codes: &[u32], count: usize) -> Result<Signal> {
+        match &self.inner.embedding {
+            Some(embedding) => embedding.decode(codes, count),
+            None => self.quantizer()?.decode(codes, count),
+        }
+    }
+
+    /// Whether codes can be decoded at all.
+    pub(crate) fn takes_codes(&self) -> Result<()> {
+        if self.inner.embedding.is_some() { Ok(()) } else { self.quantizer().map(drop) }
+    }
+
+    /// Codes that can be decoded.
+    pub(crate) fn check_codes(&self, codes: &Codes) -> Result<()> {
+        self.takes_codes()?;
+        check_codes(codes, self.inner.plan.fewest_codes(), self.num_codebooks(), self.codebook_size())
     }
 
     /// A number of codebooks to code with.

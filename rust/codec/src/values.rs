@@ -164,9 +164,12 @@ pub(crate) fn check_latents(latents: &Latents, dim: usize) -> Result<()> {
 }
 
 /// Codes must name an entry of a codebook that is loaded.
-pub(crate) fn check_codes(codes: &Codes, loaded: usize, entries: usize) -> Result<()> {
+pub(crate) fn check_codes(codes: &Codes, fewest: usize, loaded: usize, entries: usize) -> Result<()> {
     let count = codes.codebooks;
-    if count == 0 || count > loaded {
+    if fewest == loaded && count != loaded {
+        return Err(Error::Codes(format!("expected codes of all {loaded} codebooks, got {count}")));
+    }
+    if !(fewest.max(1)..=loaded).contains(&count) {
         return Err(Error::Codes(format!(
             "expected between 1 and {loaded} codebooks ({loaded} are loaded), got {count}"
         )));

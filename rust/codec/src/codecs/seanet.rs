@@ -2,7 +2,8 @@
 //! transformers, and the resampling between their rates.
 
 use crate::plan::{
-    Activation, Attention, Chain, Conv, ConvTranspose, Edge, Linear, Node, Norm, Projection, Residual, Transformer,
+    Activation, Attention, Chain, Conv, ConvTranspose, Edge, Linear, Node, Norm, NormKind, Projection, Residual,
+    Transformer,
 };
 
 /// The sizes of a convolution stack.
@@ -88,7 +89,7 @@ impl Stack<'_> {
 
     fn conv_transpose(&mut self, c_in: usize, c_out: usize, stride: usize) {
         let name = format!("{}.conv", self.next());
-        self.chain.push(Node::ConvTranspose(ConvTranspose { name, c_in, c_out, stride, groups: 1, bias: true }));
+        self.chain.push(Node::ConvTranspose(plain_conv_transpose(name, c_in, c_out, stride)));
     }
 
     /// Blocks `x + conv(elu(conv(elu(x))))`.
@@ -109,8 +110,15 @@ impl Stack<'_> {
     }
 }
 
-fn plain_conv(name: String, c_in: usize, c_out: usize, kernel: usize) -> Conv {
-    Conv { name, c_in, c_out, kernel, stride: 1, dilation: 1, bias: true, edge: Edge::Zero }
+/// A convolution with a bias that sees every input.
+pub(super) fn plain_conv(name: String, c_in: usize, c_out: usize, kernel: usize) -> Conv {
+    Conv { name, c_in, c_out, kernel, stride: 1, dilation: 1, groups: 1, bias: true, scale: None, edge: Edge::Zero }
+}
+
+/// A transposed convolution with a bias whose outputs see two inputs each.
+pub(super) fn plain_conv_transpose(name: String, c_in: usize, c_out: usize, stride: usize) -> ConvTranspose {
+    let kernel = stride.saturating_mul(2);
+    ConvTranspose { name, c_in, c_out, kernel, stride, delay: 0, groups: 1, bias: true }
 }
 
 fn exponent(value: usize) -> u32 {
@@ -148,7 +156,8 @@ impl Layers {
         let rotary = Some(head_dim);
         let modules = vec![projection("q", query, rotary), projection("k", key, rotary), projection("v", key, None)];
         let norm = |field: &str| {
-            Node::Norm(Norm { name: format!("{name}.{field}"), channels: self.hidden, epsilon: self.epsilon })
+            let (name, kind) = (format!("{name}.{field}"), NormKind::Layer);
+            Node::Norm(Norm { name, kind, channels: self.hidden, epsilon: self.epsilon })
         };
         let dense = |field: &str, c_in, c_out, bias| Linear::new(format!("{name}.{field}"), c_in, c_out, bias);
         let scaled = |linear, scale: &str| {
@@ -178,6 +187,6 @@ pub(super) fn downsample(name: &str, c_in: usize, c_out: usize, stride: usize) -
 
 /// From the latents' rate to the transformer's.
 pub(super) fn upsample(name: &str, channels: usize, stride: usize, groups: usize) -> Node {
-    let name = format!("{name}.conv");
-    Node::ConvTranspose(ConvTranspose { name, c_in: channels, c_out: channels, stride, groups, bias: false })
+    let conv = plain_conv_transpose(format!("{name}.conv"), channels, channels, stride);
+    Node::ConvTranspose(ConvTranspose { groups, bias: false, ..conv })
 }

@@ -1,11 +1,11 @@
 //! Makes operations of a plan's layers: reads their tensors, and counts what they hold and what they will remember.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::{
     Activation, Attention, AttentionShape, Backend, ConvShape, ConvTransposeShape, LinearShape, Operation, Rotary,
     Slots,
 };
-use crate::plan;
+use crate::plan::{self, NormKind};
 use crate::weights::Checkpoint;
 
 /// Reads tensors by their canonical names and makes operations of them for one backend.
@@ -35,9 +35,14 @@ impl<'a> Builder<'a> {
         outputs: usize,
         activation: Option<Activation>,
     ) -> Result<Box<dyn Operation>> {
-        let &plan::Conv { c_in, c_out, kernel, stride, dilation, edge, .. } = conv;
-        let shape = ConvShape { c_in, c_out, kernel, stride, dilation, edge, rows_per_frame: outputs, activation };
-        let bias = self.weight_and_bias(&conv.name, conv.bias)?;
+        let &plan::Conv { c_in, c_out, kernel, stride, dilation, groups, edge, .. } = conv;
+        let rows_per_frame = outputs;
+        let shape = ConvShape { c_in, c_out, kernel, stride, dilation, groups, edge, rows_per_frame, activation };
+        let mut bias = self.weight_and_bias(&conv.name, conv.bias)?;
+        if let Some(scale) = &conv.scale {
+            let scale = self.checkpoint.read(scale)?;
+            scale_outputs(&scale, &mut self.weight, bias.as_deref_mut().unwrap_or_default());
+        }
         let operation = self.backend.conv(&mut self.memory, shape, &self.weight, bias.as_deref())?;
         Ok(self.counted(operation))
     }
@@ -49,17 +54,18 @@ impl<'a> Builder<'a> {
         inputs: usize,
         activation: Option<Activation>,
     ) -> Result<Box<dyn Operation>> {
-        let &plan::ConvTranspose { c_in, c_out, stride, groups, .. } = conv;
-        let shape = ConvTransposeShape { c_in, c_out, stride, groups, rows_per_frame: inputs, activation };
+        let &plan::ConvTranspose { c_in, c_out, kernel, stride, groups, .. } = conv;
+        let shape = ConvTransposeShape { c_in, c_out, kernel, stride, groups, rows_per_frame: inputs, activation };
         let bias = self.weight_and_bias(&conv.name, conv.bias)?;
         let operation = self.backend.conv_transpose(&mut self.memory, shape, &self.weight, bias.as_deref())?;
         Ok(self.counted(operation))
     }
 
-    /// A dense layer; `exact` keeps its weights as they are, whatever the backend stores others in.
+    /// A dense layer of `steps` in a frame; `exact` keeps its weights as they are, whatever the backend stores others in.
     pub(super) fn linear(
         &mut self,
         linear: &plan::Linear,
+        steps: usize,
         exact: bool,
         activation: Option<Activation>,
     ) -> Result<Box<dyn Operation>> {
@@ -76,23 +82,39 @@ impl<'a> Builder<'a> {
         }
         if let Some(scale) = &linear.scale {
             let scale = self.checkpoint.read(scale)?;
-            for (row, &scale) in self.weight.chunks_exact_mut(c_in).zip(&scale) {
-                row.iter_mut().for_each(|weight| *weight *= scale);
-            }
-            for (bias, &scale) in bias.iter_mut().zip(&scale) {
-                *bias *= scale;
-            }
+            scale_outputs(&scale, &mut self.weight, &mut bias);
         }
         let bias = linear.bias.then_some(bias.as_slice());
-        let shape = LinearShape { c_in, c_out, activation, exact };
+        let shape = LinearShape { c_in, c_out, rows_per_frame: steps, activation, exact };
         let operation = self.backend.linear(shape, &self.weight, bias)?;
         Ok(self.counted(operation))
     }
 
     pub(super) fn norm(&mut self, norm: &plan::Norm) -> Result<Box<dyn Operation>> {
         let read = |field: &str| self.checkpoint.read(&format!("{}.{field}", norm.name));
-        let operation = self.backend.layer_norm(&read("weight")?, &read("bias")?, norm.epsilon)?;
+        let operation = match norm.kind {
+            NormKind::Layer => self.backend.layer_norm(&read("weight")?, &read("bias")?, norm.epsilon)?,
+            NormKind::RootMeanSquare => self.backend.rms_norm(&read("weight")?, norm.epsilon)?,
+        };
         Ok(self.counted(operation))
+    }
+
+    pub(super) fn snake(&mut self, snake: &plan::Snake) -> Result<Box<dyn Operation>> {
+        /// What keeps the division finite, as in the reference.
+        const LEAST: f32 = 1e-9;
+        let read = |field: &str| self.checkpoint.read(&format!("{}.{field}", snake.name));
+        let rates: Vec<f32> = read("alpha")?.into_iter().map(f32::exp).collect();
+        let scales: Vec<f32> = read("beta")?.into_iter().map(|beta| 1.0 / (beta.exp() + LEAST)).collect();
+        if let Some(index) = rates.iter().position(|rate| !rate.is_finite()) {
+            let (name, value) = (format!("{}.alpha", snake.name), rates[index]);
+            return Err(Error::TensorValue { name, index, value });
+        }
+        let operation = self.backend.snake(&rates, &scales)?;
+        Ok(self.counted(operation))
+    }
+
+    pub(super) fn gate(&self, gate: plan::Gate) -> Result<Box<dyn Operation>> {
+        self.backend.gate(gate.activation, gate.channels)
     }
 
     pub(super) fn activation(&self, activation: Activation) -> Result<Box<dyn Operation>> {
@@ -128,6 +150,15 @@ impl<'a> Builder<'a> {
         self.bytes += operation.bytes();
         operation
     }
+}
+
+/// Multiplies a weight's rows, and its bias, by a factor for each output.
+fn scale_outputs(scale: &[f32], weight: &mut [f32], bias: &mut [f32]) {
+    let depth = (weight.len() / scale.len().max(1)).max(1);
+    for (row, &scale) in weight.chunks_exact_mut(depth).zip(scale) {
+        row.iter_mut().for_each(|weight| *weight *= scale);
+    }
+    bias.iter_mut().zip(scale).for_each(|(bias, &scale)| *bias *= scale);
 }
 
 fn attention_shape(attention: plan::Attention, rows_per_frame: usize) -> AttentionShape {

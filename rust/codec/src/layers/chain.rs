@@ -2,10 +2,11 @@
 
 use candle_core::Tensor;
 
-use super::Builder;
+use super::{Builder, Late};
 use crate::error::{Error, Result};
 use crate::ops::{Activation, Angles, Attention, Block, Operation, Rotary, Signal};
-use crate::plan::{self, Node, sizes};
+use crate::plan::sizes::{self, Place, places};
+use crate::plan::{self, Node};
 
 /// A chain of layers with their weights.
 ///
@@ -47,10 +48,11 @@ type Places<'a> = Option<&'a Angles>;
 impl Chain {
     /// The chain of a plan; a frame has `steps` inputs.
     pub(crate) fn load(builder: &mut Builder<'_>, chain: &plan::Chain, steps: usize) -> Result<Self> {
-        let steps = sizes::steps(chain, steps);
+        let places = places(chain, Place { steps, lead: 0 });
         let mut runs: Vec<Run> = Vec::new();
-        for (i, layer) in layers(builder, chain, &steps, None)? {
-            let (rows, floats) = sizes::load(&chain[i], steps[i]);
+        for (i, layer) in layers(builder, chain, &places, None)? {
+            let steps = places[i].steps;
+            let (rows, floats) = sizes::load(&chain[i], steps);
             let piece = builder.backend.piece_frames(rows, floats);
             match runs.last_mut() {
                 Some(run) if run.piece.is_some() == piece.is_some() => {
@@ -58,7 +60,7 @@ impl Chain {
                     run.floats = run.floats.max(floats);
                     run.layers.push(layer);
                 }
-                _ => runs.push(Run { layers: vec![layer], piece, floats, steps: steps[i] }),
+                _ => runs.push(Run { layers: vec![layer], piece, floats, steps }),
             }
         }
         Ok(Self { runs })
@@ -111,7 +113,7 @@ impl Run {
 fn layers(
     builder: &mut Builder<'_>,
     chain: &[Node],
-    steps: &[usize],
+    places: &[Place],
     last: Option<Activation>,
 ) -> Result<Vec<(usize, Layer)>> {
     let mut made = Vec::new();
@@ -125,19 +127,27 @@ fn layers(
             Some(_) => None,
             None => last,
         };
+        let place = places[i];
+        let alone =
+            |operation: Result<Box<dyn Operation>>| operation.map(|operation| (Layer::Operation(operation), false));
         let (layer, ends_with_it) = match node {
             // It would hand on a view of its input.
             Node::Transformer(node) if node.layers.is_empty() => continue,
             Node::Conv(_) | Node::ConvTranspose(_) | Node::Linear(_) => {
-                (Layer::Operation(operation(builder, node, steps[i], activation)?), true)
+                (Layer::Operation(operation(builder, node, place, activation)?), true)
             }
-            Node::Residual(node) => (residual(builder, node, steps[i], activation)?, true),
-            Node::Norm(norm) => (Layer::Operation(builder.norm(norm)?), false),
-            Node::Activation(activation) => (Layer::Operation(builder.activation(*activation)?), false),
-            Node::Attention(shape) => (Layer::Attention(builder.attention(*shape, steps[i])?), false),
+            Node::Residual(node) => (residual(builder, node, place, activation)?, true),
+            Node::Norm(norm) => alone(builder.norm(norm))?,
+            Node::Activation(activation) => alone(builder.activation(*activation))?,
+            Node::Snake(snake) => alone(builder.snake(snake))?,
+            Node::Gate(gate) => alone(builder.gate(*gate))?,
+            Node::Attention(_) if place.lead > 0 => {
+                return Err(Error::config("layers", "expected attention before a delay, got it behind one"));
+            }
+            Node::Attention(shape) => (Layer::Attention(builder.attention(*shape, place.steps)?), false),
             Node::Transformer(node) => {
-                let rotary = builder.rotary(node, steps[i])?;
-                let layers = inner(builder, &node.layers, steps[i], None)?;
+                let rotary = builder.rotary(node, place.steps)?;
+                let layers = inner(builder, &node.layers, place, None)?;
                 (Layer::Transformer { rotary, layers }, false)
             }
         };
@@ -148,8 +158,8 @@ fn layers(
 }
 
 /// The layers of a chain inside a layer.
-fn inner(builder: &mut Builder<'_>, chain: &[Node], steps: usize, last: Option<Activation>) -> Result<Vec<Layer>> {
-    let made = layers(builder, chain, &sizes::steps(chain, steps), last)?;
+fn inner(builder: &mut Builder<'_>, chain: &[Node], place: Place, last: Option<Activation>) -> Result<Vec<Layer>> {
+    let made = layers(builder, chain, &places(chain, place), last)?;
     Ok(made.into_iter().map(|(_, layer)| layer).collect())
 }
 
@@ -157,34 +167,35 @@ fn inner(builder: &mut Builder<'_>, chain: &[Node], steps: usize, last: Option<A
 fn operation(
     builder: &mut Builder<'_>,
     node: &Node,
-    steps: usize,
+    place: Place,
     activation: Option<Activation>,
 ) -> Result<Box<dyn Operation>> {
-    match node {
-        Node::Conv(conv) => builder.conv(conv, steps / conv.stride, activation),
-        Node::ConvTranspose(conv) => builder.conv_transpose(conv, steps, activation),
-        Node::Linear(linear) => builder.linear(linear, false, activation),
+    let operation = match node {
+        Node::Conv(conv) => builder.conv(conv, place.steps / conv.stride, activation),
+        Node::ConvTranspose(conv) => builder.conv_transpose(conv, place.steps, activation),
+        Node::Linear(linear) => builder.linear(linear, place.steps, false, activation),
         other => {
             let message = format!("expected a branch that ends with a convolution or a dense layer, got {other:?}");
             Err(Error::config("layers", message))
         }
-    }
+    }?;
+    Ok(if place.lead > 0 && node.looks_back() { Box::new(Late::new(place, operation)) } else { operation })
 }
 
 fn residual(
     builder: &mut Builder<'_>,
     node: &plan::Residual,
-    steps: usize,
+    place: Place,
     activation: Option<Activation>,
 ) -> Result<Layer> {
     let Some((last, branch)) = node.branch.split_last() else {
         return Err(Error::config("layers", "expected a branch with layers, got one without"));
     };
-    let before_last = sizes::steps(branch, steps).last().copied().unwrap_or(steps);
+    let before_last = places(branch, place).last().copied().unwrap_or(place);
     Ok(Layer::Residual(Residual {
-        branch: inner(builder, branch, steps, None)?,
+        branch: inner(builder, branch, place, None)?,
         last: operation(builder, last, before_last, activation)?,
-        shortcut: inner(builder, &node.shortcut, steps, None)?,
+        shortcut: inner(builder, &node.shortcut, place, None)?,
     }))
 }
 

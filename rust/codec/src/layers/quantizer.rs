@@ -71,11 +71,11 @@ impl Quantizer {
 impl ResidualQuantizer {
     fn load(builder: &mut Builder<'_>, plan: &plan::ResidualQuantizer) -> Result<Self> {
         let mut projection = |linear: &Option<plan::Linear>| {
-            linear.as_ref().map(|linear| builder.linear(linear, true, None)).transpose()
+            linear.as_ref().map(|linear| builder.linear(linear, 1, true, None)).transpose()
         };
         let (input, output) = (projection(&plan.input)?, projection(&plan.output)?);
         let checkpoint = builder.checkpoint;
-        let mut books = plan.codebooks.iter().map(|name| codebook_entries(checkpoint, name, plan.dim));
+        let mut books = plan.codebooks.iter().map(|name| codebook_entries(checkpoint, name, plan.sums, plan.dim));
         let codebooks = builder.backend.codebooks(plan.dim, &mut books)?;
         builder.bytes += codebooks.bytes();
         Ok(Self { input, output, codebooks })
@@ -101,12 +101,12 @@ impl ResidualQuantizer {
     }
 }
 
-/// The entries of the codebook `name`, `(entries, dim)` row by row: its sums divided by its usage.
+/// The entries of the codebook `name`, `(entries, dim)` row by row: its `sums` divided by its usage.
 ///
 /// # Errors
 /// Those of [`Checkpoint::read`].
-pub(crate) fn codebook_entries(checkpoint: &Checkpoint, name: &str, dim: usize) -> Result<Vec<f32>> {
-    let sums = format!("{name}.embed_sum");
+pub(crate) fn codebook_entries(checkpoint: &Checkpoint, name: &str, sums: &str, dim: usize) -> Result<Vec<f32>> {
+    let sums = format!("{name}.{sums}");
     let mut entries = checkpoint.read(&sums)?;
     let usage = checkpoint.read(&format!("{name}.cluster_usage"))?;
     for (entry, usage) in entries.chunks_exact_mut(dim).zip(usage) {

@@ -11,6 +11,7 @@ pub(crate) mod cpu;
 mod edge;
 #[cfg(test)]
 pub(crate) mod faults;
+mod groups;
 mod rotary;
 mod shapes;
 mod signal;
@@ -39,7 +40,7 @@ pub(crate) trait Backend: Send + Sync {
 
     /// A causal convolution: `y[t] = activation(bias + sum_k W[k] x[t stride - history + k dilation] + residual[t])`.
     ///
-    /// `weight` is `(c_out, c_in, kernel)`, row-major, as PyTorch has it. The operation takes `(rows, steps, c_in)` to
+    /// `weight` is `(c_out, c_in / groups, kernel)`, row-major, as PyTorch has it. The operation takes `(rows, steps, c_in)` to
     /// `(rows, ceil(steps / stride), c_out)`. A block has a multiple of `stride` steps, but for the last of a clip, which
     /// is filled up at its edge: each convolution on its own input, as Transformers does it.
     fn conv(
@@ -50,10 +51,11 @@ pub(crate) trait Backend: Send + Sync {
         bias: Option<&[f32]>,
     ) -> Result<Box<dyn Operation>>;
 
-    /// A causal transposed convolution with kernel `2 stride`:
-    /// `y[t stride + j] = activation(bias + W[j] x[t] + W[stride + j] x[t - 1] + residual[t stride + j])`.
+    /// A causal transposed convolution:
+    /// `y[t stride + j] = activation(bias + sum_i W[i stride + j] x[t - i] + residual[t stride + j])`, for `i` from 0 to
+    /// `kernel / stride - 1`.
     ///
-    /// `weight` is `(c_in, c_out / groups, 2 stride)`, row-major, as PyTorch has it. The operation takes
+    /// `weight` is `(c_in, c_out / groups, kernel)`, row-major, as PyTorch has it. The operation takes
     /// `(rows, steps, c_in)` to `(rows, steps * stride, c_out)`.
     fn conv_transpose(
         &self,
@@ -72,6 +74,16 @@ pub(crate) trait Backend: Send + Sync {
     /// Normalisation over the channels: `(x - mean) / sqrt(variance + epsilon) * weight + bias`. It takes no residual.
     fn layer_norm(&self, weight: &[f32], bias: &[f32], epsilon: f64) -> Result<Box<dyn Operation>>;
 
+    /// Normalisation by the channels' root mean square: `x / sqrt(mean(x^2) + epsilon) * weight`. It takes no residual.
+    fn rms_norm(&self, weight: &[f32], epsilon: f64) -> Result<Box<dyn Operation>>;
+
+    /// `x + scales sin^2(rates x)`, with a rate and a scale for each channel. It takes no residual.
+    fn snake(&self, rates: &[f32], scales: &[f32]) -> Result<Box<dyn Operation>>;
+
+    /// `activation(x[..channels]) * x[channels..]`: `(rows, steps, 2 channels)` to `(rows, steps, channels)`. It takes no
+    /// residual.
+    fn gate(&self, activation: Activation, channels: usize) -> Result<Box<dyn Operation>>;
+
     /// An activation that is not the end of another operation. It takes no residual.
     fn activation(&self, activation: Activation) -> Result<Box<dyn Operation>>;
 
@@ -84,6 +96,9 @@ pub(crate) trait Backend: Send + Sync {
     /// Codebooks in the order in which each quantizes what the ones before it left; each is `(entries, dim)`, row-major.
     /// They are searched in float32 however weights are kept.
     fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>>;
+
+    /// A table `(codebooks * entries, dim)`, row-major, of which the mean of some rows is taken.
+    fn embedding(&self, dim: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>>;
 
     /// Frames that should go through the model together at most. They share a reading of the weights, which then costs
     /// little beside the work itself; a call can be stopped between blocks.
@@ -148,6 +163,17 @@ pub(crate) trait Codebooks: Send + Sync {
     fn len(&self) -> usize;
 
     /// Bytes that they take in memory.
+    fn bytes(&self) -> usize;
+}
+
+/// A table of rows.
+pub(crate) trait Embedding: Send + Sync {
+    /// The mean `(1, vectors, dim)` of the rows that `rows` `(vectors, count)` name, summed in their order.
+    ///
+    /// There is at least one, and each is there: the caller has checked.
+    fn mean(&self, rows: &[u32], count: usize) -> Result<Signal>;
+
+    /// Bytes that it takes in memory.
     fn bytes(&self) -> usize;
 }
 

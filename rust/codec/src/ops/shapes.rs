@@ -6,12 +6,14 @@ pub(crate) struct LinearShape {
     pub(crate) c_in: usize,
     #[cfg_attr(not(feature = "composed"), expect(dead_code, reason = "for the composed backend"))]
     pub(crate) c_out: usize,
+    /// Steps in a frame of the codec.
+    pub(crate) rows_per_frame: usize,
     pub(crate) activation: Option<Activation>,
     /// Whether the weights must stay as they are, however those of other layers are kept.
     pub(crate) exact: bool,
 }
 
-/// What a convolution computes.
+/// What a convolution computes. `groups` is 1 or divides both channel counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvShape {
     pub(crate) c_in: usize,
@@ -19,6 +21,7 @@ pub(crate) struct ConvShape {
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
     pub(crate) dilation: usize,
+    pub(crate) groups: usize,
     pub(crate) edge: Edge,
     /// Outputs in a frame of the codec.
     pub(crate) rows_per_frame: usize,
@@ -35,6 +38,11 @@ impl ConvShape {
     pub(crate) fn history(&self) -> usize {
         self.reach().saturating_sub(self.stride)
     }
+
+    /// Whether each channel goes its own way.
+    pub(crate) fn depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.c_in && self.groups == self.c_out
+    }
 }
 
 /// What lies before the first input and after the last.
@@ -46,11 +54,12 @@ pub(crate) enum Edge {
     Replicate,
 }
 
-/// What a transposed convolution computes. `groups` is 1 or divides both channel counts.
+/// What a transposed convolution computes. `kernel` is a multiple of `stride`; `groups` is 1 or divides both channel counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvTransposeShape {
     pub(crate) c_in: usize,
     pub(crate) c_out: usize,
+    pub(crate) kernel: usize,
     pub(crate) stride: usize,
     pub(crate) groups: usize,
     /// Inputs in a frame of the codec.
@@ -59,6 +68,11 @@ pub(crate) struct ConvTransposeShape {
 }
 
 impl ConvTransposeShape {
+    /// Inputs before a block that its outputs see.
+    pub(crate) fn history(&self) -> usize {
+        self.kernel / self.stride - 1
+    }
+
     /// Whether each channel goes its own way.
     pub(crate) fn depthwise(&self) -> bool {
         self.groups == self.c_in && self.groups == self.c_out
@@ -96,4 +110,8 @@ pub(crate) enum Activation {
     GeluErf,
     /// The same by its approximation with `tanh`.
     GeluTanh,
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// The nearest of the values from -1 to 1.
+    Clamp,
 }

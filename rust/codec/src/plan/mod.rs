@@ -27,8 +27,23 @@ pub(crate) struct Plan {
     pub(crate) encoder: Option<Chain>,
     /// From latents to samples.
     pub(crate) decoder: Option<Chain>,
-    /// Between latents and codes.
+    /// From latents to codes, and back where there is no `embedding`.
     pub(crate) quantizer: Option<Quantizer>,
+    /// From codes to latents, for a decoder with tables of its own.
+    pub(crate) embedding: Option<Embedding>,
+    /// Codebooks in use, the first ones of those that there are.
+    pub(crate) num_codebooks: usize,
+    /// What becomes of the samples after a clip's last whole frame.
+    pub(crate) rest: Rest,
+}
+
+/// What a codec does with the samples after the last whole frame of a clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// They are filled up to a frame.
+    Filled,
+    /// They are left out.
+    LeftOut,
 }
 
 /// Layers one after the other.
@@ -43,10 +58,14 @@ pub(crate) enum Node {
     ConvTranspose(ConvTranspose),
     /// A dense layer over the channels.
     Linear(Linear),
-    /// Layer normalisation over the channels.
+    /// Normalisation over the channels.
     Norm(Norm),
     /// A function of each value.
     Activation(Activation),
+    /// A periodic function of each value, with parameters for each channel.
+    Snake(Snake),
+    /// The first half of the channels, through a function, times the second half.
+    Gate(Gate),
     /// Attention of each step to a window that ends with it.
     Attention(Attention),
     /// `shortcut(x) + branch(x)`.
@@ -57,7 +76,7 @@ pub(crate) enum Node {
 
 /// `y[t] = bias + sum_k W[k] x[t stride - history + k dilation]`, with `history = (kernel - 1) dilation + 1 - stride`.
 ///
-/// Tensors `{name}.weight` `(c_out, c_in, kernel)` and `{name}.bias`.
+/// Tensors `{name}.weight` `(c_out, c_in / groups, kernel)` and `{name}.bias`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Conv {
     /// The module's name.
@@ -72,15 +91,19 @@ pub(crate) struct Conv {
     pub(crate) stride: usize,
     /// Inputs from one that an output sees to the next.
     pub(crate) dilation: usize,
+    /// Groups of channels that do not see each other; they divide both numbers of channels.
+    pub(crate) groups: usize,
     /// Whether there is a bias.
     pub(crate) bias: bool,
+    /// A tensor `(c_out,)` by which the outputs are multiplied.
+    pub(crate) scale: Option<String>,
     /// What lies before the first input and after the last.
     pub(crate) edge: Edge,
 }
 
-/// `y[t stride + j] = bias + W[j] x[t] + W[stride + j] x[t - 1]`: the kernel is `2 stride`.
+/// `y[t stride + j] = bias + sum_i W[i stride + j] x[t - i]`, for `i` from 0 to `kernel / stride - 1`.
 ///
-/// Tensors `{name}.weight` `(c_in, c_out / groups, 2 stride)` and `{name}.bias`.
+/// Tensors `{name}.weight` `(c_in, c_out / groups, kernel)` and `{name}.bias`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConvTranspose {
     /// The module's name.
@@ -89,8 +112,12 @@ pub(crate) struct ConvTranspose {
     pub(crate) c_in: usize,
     /// Channels of the output.
     pub(crate) c_out: usize,
+    /// Outputs that an input adds to, a multiple of the stride.
+    pub(crate) kernel: usize,
     /// Outputs for each input.
     pub(crate) stride: usize,
+    /// Outputs at the start of a clip that are cut off: what comes after it sees zeros in their place.
+    pub(crate) delay: usize,
     /// Groups of channels that do not see each other; they divide both numbers of channels.
     pub(crate) groups: usize,
     /// Whether there is a bias.
@@ -123,15 +150,45 @@ pub(crate) struct Projection {
     pub(crate) rotary: Option<usize>,
 }
 
-/// `(x - mean) / sqrt(variance + epsilon) * weight + bias`: tensors `{name}.weight` and `{name}.bias`.
+/// Normalisation over the channels: tensors `{name}.weight` and, of a layer norm, `{name}.bias`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Norm {
     /// The module's name.
     pub(crate) name: String,
+    /// Which one it is.
+    pub(crate) kind: NormKind,
     /// Channels.
     pub(crate) channels: usize,
     /// What keeps the division finite.
     pub(crate) epsilon: f64,
+}
+
+/// Kinds of normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NormKind {
+    /// `(x - mean) / sqrt(variance + epsilon) * weight + bias`.
+    Layer,
+    /// `x / sqrt(mean(x^2) + epsilon) * weight` (Zhang and Sennrich 2019).
+    RootMeanSquare,
+}
+
+/// `x + sin^2(e^alpha x) / (e^beta + 1e-9)`: Snake (Ziyin et al. 2020) with a scale of its own, as in BigVGAN (Lee et al.
+/// 2022). Tensors `{name}.alpha` and `{name}.beta`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Snake {
+    /// The module's name.
+    pub(crate) name: String,
+    /// Channels.
+    pub(crate) channels: usize,
+}
+
+/// `activation(x[..channels]) * x[channels..]` (Shazeer 2020).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gate {
+    /// The function of the first half.
+    pub(crate) activation: Activation,
+    /// Channels of the output, half of those of the input.
+    pub(crate) channels: usize,
 }
 
 /// Attention of each step to the `window` steps that end with it; its input has queries, keys and values side by side.
@@ -184,8 +241,34 @@ pub(crate) struct ResidualQuantizer {
     pub(crate) input: Option<Linear>,
     /// From the codebooks' vectors to latents.
     pub(crate) output: Option<Linear>,
-    /// The codebooks' names: tensors `{name}.embed_sum` `(entries, dim)`, `{name}.cluster_usage` `(entries,)`.
+    /// The codebooks' names: tensors `{name}.{sums}` `(entries, dim)`, `{name}.cluster_usage` `(entries,)`.
     pub(crate) codebooks: Vec<String>,
+    /// What the tensor of an entry's sums is called.
+    pub(crate) sums: &'static str,
+    /// Whether each codebook has a flag `{name}.initialized`.
+    pub(crate) flags: bool,
+    /// Entries of a codebook.
+    pub(crate) entries: usize,
+    /// Floats of an entry.
+    pub(crate) dim: usize,
+}
+
+/// From codes to latents alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Embedding {
+    /// Residual quantizers of the decoder's own.
+    Residual(Quantizer),
+    /// The mean of what the codes of a frame stand for.
+    Mean(MeanEmbedding),
+}
+
+/// A table of all codebooks' entries, one codebook after the other: a tensor `{name}.weight` `(codebooks * entries, dim)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MeanEmbedding {
+    /// The module's name.
+    pub(crate) name: String,
+    /// Codebooks, of which a frame has a code each.
+    pub(crate) codebooks: usize,
     /// Entries of a codebook.
     pub(crate) entries: usize,
     /// Floats of an entry.
@@ -196,6 +279,13 @@ impl Conv {
     /// Inputs before a block that its outputs see: Transformers' `padding_total`.
     pub(crate) fn history(&self) -> usize {
         ((self.kernel - 1).saturating_mul(self.dilation).saturating_add(1)).saturating_sub(self.stride)
+    }
+}
+
+impl ConvTranspose {
+    /// Inputs before a block that its outputs see.
+    pub(crate) fn history(&self) -> usize {
+        (self.kernel / self.stride.max(1)).saturating_sub(1)
     }
 }
 
@@ -223,6 +313,12 @@ impl Plan {
         }
     }
 
+    /// Samples that the decoder gives for a frame, but for those before the clip.
+    pub(crate) fn decoder_frame_size(&self) -> usize {
+        let decoder = self.decoder.iter().flatten();
+        decoder.fold(1_usize, |product, node| product.saturating_mul(node.stride()))
+    }
+
     /// Floats of a latent that the encoder gives, or none without one.
     pub(crate) fn encoder_latent_dim(&self) -> Option<usize> {
         self.encoder.as_ref()?.iter().rev().find_map(Node::c_out)
@@ -233,46 +329,87 @@ impl Plan {
         self.decoder.as_ref()?.iter().find_map(Node::c_in)
     }
 
-    /// Codebooks; none for a codec of continuous latents.
-    pub(crate) fn num_codebooks(&self) -> usize {
-        self.quantizer.as_ref().map_or(0, Quantizer::count)
+    /// Entries of each codebook; none for a codec of continuous latents.
+    pub(crate) fn entries(&self) -> usize {
+        match (&self.quantizer, &self.embedding) {
+            (Some(quantizer), _) | (None, Some(Embedding::Residual(quantizer))) => quantizer.entries(),
+            (None, Some(Embedding::Mean(table))) => table.entries,
+            (None, None) => 0,
+        }
     }
 
-    /// What is needed of it for some halves and the first `num_codebooks` codebooks, or all.
+    /// Codebooks that are semantic; the first ones.
+    pub(crate) fn num_semantic(&self) -> usize {
+        match (&self.quantizer, &self.embedding) {
+            (Some(quantizer), _) | (None, Some(Embedding::Residual(quantizer))) => quantizer.num_semantic,
+            (None, Some(Embedding::Mean(_)) | None) => 0,
+        }
+    }
+
+    /// Fewest codes that a frame may have.
+    pub(crate) fn fewest_codes(&self) -> usize {
+        match &self.embedding {
+            Some(Embedding::Mean(table)) => table.codebooks,
+            Some(Embedding::Residual(_)) | None => usize::from(self.num_codebooks > 0),
+        }
+    }
+
+    /// Whether there is a way from samples to codes.
+    pub(crate) fn gives_codes(&self) -> bool {
+        self.encoder.is_some() && self.quantizer.is_some()
+    }
+
+    /// Samples by which what the decoder gives is shorter than the frames that it is given: those before a clip's first one.
+    pub(crate) fn delay(&self) -> usize {
+        self.decoder.iter().flatten().fold(0, |lead, node| node.lead_after(lead))
+    }
+
+    /// What is needed of it for some halves and the first `num_codebooks` codebooks, or those in use.
     ///
     /// # Errors
-    /// [`Error::Config`] for more codebooks than there are, or fewer than are semantic.
+    /// [`Error::Config`] for more codebooks than there are, or fewer than are needed; for a half that the codec has not.
     pub(crate) fn needed(&self, parts: Parts, num_codebooks: Option<usize>) -> Result<Self> {
-        if self.quantizer.is_none() && num_codebooks.is_some() {
+        for (asked, has, half) in [
+            (parts == Parts::Encoder, self.encoder.is_some(), "encoder"),
+            (parts == Parts::Decoder, self.decoder.is_some(), "decoder"),
+        ] {
+            if asked && !has {
+                return Err(Error::config("parts", format!("expected a half that the codec has, got its {half}")));
+            }
+        }
+        if self.num_codebooks == 0 && num_codebooks.is_some() {
             let message = "expected none for a codec of continuous latents, which has no codebooks, got a number";
             return Err(Error::config("num_codebooks", message));
         }
-        let semantic = self.quantizer.as_ref().map_or(0, |quantizer| quantizer.num_semantic);
-        let codebooks = num_codebooks.unwrap_or(self.num_codebooks());
-        if !(semantic..=self.num_codebooks()).contains(&codebooks) {
-            let message = format!("expected between {semantic} and {}, got {codebooks}", self.num_codebooks());
+        let fewest = self.num_semantic().max(self.fewest_codes());
+        let codebooks = num_codebooks.unwrap_or(self.num_codebooks);
+        if !(fewest..=self.num_codebooks).contains(&codebooks) {
+            let message = format!("expected between {fewest} and {}, got {codebooks}", self.num_codebooks);
             return Err(Error::config("num_codebooks", message));
         }
         Ok(self.part(parts, codebooks))
     }
 
-    /// Some halves, and the quantizer of the first `codebooks` codebooks with what they need of it.
+    /// Some halves, and what they need for the first `codebooks` codebooks.
     pub(crate) fn part(&self, parts: Parts, codebooks: usize) -> Self {
+        let own = self.embedding.is_some();
+        let quantizer = self.quantizer.as_ref().filter(|_| !own || parts.encoder());
+        let embedding = self.embedding.as_ref().filter(|_| parts.decoder());
         Self {
             encoder: self.encoder.clone().filter(|_| parts.encoder()),
             decoder: self.decoder.clone().filter(|_| parts.decoder()),
-            quantizer: self.quantizer.as_ref().map(|quantizer| quantizer.part(parts, codebooks)),
+            quantizer: quantizer.map(|it| it.part(if own { Parts::Encoder } else { parts }, codebooks)),
+            embedding: embedding.map(|it| match it {
+                Embedding::Residual(quantizer) => Embedding::Residual(quantizer.part(Parts::Decoder, codebooks)),
+                Embedding::Mean(table) => Embedding::Mean(table.clone()),
+            }),
+            num_codebooks: codebooks,
             ..*self
         }
     }
 }
 
 impl Quantizer {
-    /// Codebooks.
-    fn count(&self) -> usize {
-        self.residual.iter().map(|quantizer| quantizer.codebooks.len()).sum()
-    }
-
     /// Entries of each codebook.
     pub(crate) fn entries(&self) -> usize {
         self.residual.first().map_or(0, |quantizer| quantizer.entries)

@@ -36,12 +36,12 @@ fn add(chain: &[Node], first: usize, found: &mut Vec<Product>) {
             found.push(Product { name: name.to_owned(), rows, depth, columns, stride });
         };
         match node {
-            Node::Conv(conv) => {
+            Node::Conv(conv) if conv.groups == 1 => {
                 let (rows, depth) = (inputs / conv.stride, conv.kernel * conv.c_in);
                 product(&conv.name, rows, depth, conv.c_out, conv.stride * conv.c_in);
             }
             Node::ConvTranspose(conv) if conv.groups == 1 => {
-                product(&conv.name, inputs, 2 * conv.c_in, conv.stride * conv.c_out, conv.c_in);
+                product(&conv.name, inputs, conv.kernel / conv.stride * conv.c_in, conv.stride * conv.c_out, conv.c_in);
             }
             Node::Linear(linear) => {
                 let name = linear.modules.first().map_or("", |module| &module.name);
@@ -52,7 +52,13 @@ fn add(chain: &[Node], first: usize, found: &mut Vec<Product>) {
                 add(&residual.shortcut, inputs, found);
             }
             Node::Transformer(transformer) => add(&transformer.layers, inputs, found),
-            Node::ConvTranspose(_) | Node::Norm(_) | Node::Activation(_) | Node::Attention(_) => {}
+            Node::Conv(_)
+            | Node::ConvTranspose(_)
+            | Node::Norm(_)
+            | Node::Activation(_)
+            | Node::Snake(_)
+            | Node::Gate(_)
+            | Node::Attention(_) => {}
         }
     }
 }

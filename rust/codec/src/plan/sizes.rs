@@ -27,6 +27,24 @@ impl Node {
         }
     }
 
+    /// Steps before a clip's first one after this layer, of `lead` before it.
+    pub(crate) fn lead_after(&self, lead: usize) -> usize {
+        match self {
+            Self::ConvTranspose(conv) => self.steps_after(lead).saturating_add(conv.delay),
+            _ => self.steps_after(lead),
+        }
+    }
+
+    /// Whether an output sees inputs before its own.
+    pub(crate) fn looks_back(&self) -> bool {
+        match self {
+            Self::Conv(conv) => conv.history() > 0,
+            Self::ConvTranspose(conv) => conv.history() > 0,
+            Self::Attention(_) => true,
+            _ => false,
+        }
+    }
+
     /// Channels that go in, where the layer says so.
     pub(crate) fn c_in(&self) -> Option<usize> {
         match self {
@@ -35,6 +53,8 @@ impl Node {
             Self::Linear(linear) => Some(linear.c_in),
             Self::Norm(norm) => Some(norm.channels),
             Self::Attention(shape) => Some((shape.heads + 2 * shape.kv_heads) * shape.head_dim),
+            Self::Snake(snake) => Some(snake.channels),
+            Self::Gate(gate) => Some(gate.channels.saturating_mul(2)),
             Self::Activation(_) => None,
             Self::Residual(residual) => residual.branch.iter().find_map(Self::c_in),
             Self::Transformer(transformer) => transformer.layers.iter().find_map(Self::c_in),
@@ -49,6 +69,8 @@ impl Node {
             Self::Linear(linear) => Some(linear.c_out()),
             Self::Norm(norm) => Some(norm.channels),
             Self::Attention(shape) => Some(shape.heads * shape.head_dim),
+            Self::Snake(snake) => Some(snake.channels),
+            Self::Gate(gate) => Some(gate.channels),
             Self::Activation(_) => None,
             Self::Residual(residual) => residual.branch.iter().rev().find_map(Self::c_out),
             Self::Transformer(transformer) => transformer.layers.iter().rev().find_map(Self::c_out),
@@ -70,7 +92,7 @@ impl Node {
     fn memory(&self) -> usize {
         match self {
             Self::Conv(conv) => conv.history().saturating_mul(conv.c_in),
-            Self::ConvTranspose(conv) => conv.c_in,
+            Self::ConvTranspose(conv) => conv.history().saturating_mul(conv.c_in),
             Self::Attention(shape) => shape.window.saturating_mul(shape.kv_heads.saturating_mul(2 * shape.head_dim)),
             _ => 0,
         }
@@ -82,6 +104,7 @@ impl Node {
             Self::Conv(conv) => &conv.name,
             Self::ConvTranspose(conv) => &conv.name,
             Self::Norm(norm) => &norm.name,
+            Self::Snake(snake) => &snake.name,
             Self::Linear(linear) => linear.modules.first().map_or("", |module| &module.name),
             Self::Attention(_) => "attention",
             _ => "",
@@ -108,14 +131,28 @@ pub(crate) fn load(node: &Node, first: usize) -> (usize, usize) {
     }
 }
 
-/// Steps in a frame at each place of a chain: before the first layer, between layers, after the last.
-pub(crate) fn steps(chain: &[Node], first: usize) -> Vec<usize> {
-    let mut steps = vec![first];
-    steps.extend(chain.iter().scan(first, |steps, node| {
-        *steps = node.steps_after(*steps);
-        Some(*steps)
+/// A place in a chain: before a layer, or after the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Steps in a frame.
+    pub(crate) steps: usize,
+    /// Steps before a clip's first one, which do not count.
+    pub(crate) lead: usize,
+}
+
+/// The places of a chain: before the first layer, between layers, after the last.
+pub(crate) fn places(chain: &[Node], first: Place) -> Vec<Place> {
+    let mut places = vec![first];
+    places.extend(chain.iter().scan(first, |place, node| {
+        *place = Place { steps: node.steps_after(place.steps), lead: node.lead_after(place.lead) };
+        Some(*place)
     }));
-    steps
+    places
+}
+
+/// Steps in a frame at each place of a chain.
+pub(crate) fn steps(chain: &[Node], first: usize) -> Vec<usize> {
+    places(chain, Place { steps: first, lead: 0 }).into_iter().map(|place| place.steps).collect()
 }
 
 impl Plan {

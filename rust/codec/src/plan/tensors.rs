@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Linear, Node, Plan, Quantizer};
+use super::{Embedding, Linear, Node, NormKind, Plan, Quantizer};
 
 /// Which part of a codec a tensor belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +53,18 @@ impl Plan {
     pub(crate) fn tensors(&self) -> Vec<TensorSpec> {
         let mut list = List { specs: Vec::new(), part: Part::Encoder };
         list.chain(self.encoder.iter().flatten());
-        list.part = Part::Quantizer;
+        // A quantizer for one direction belongs to the half that it serves.
+        list.part = if self.embedding.is_some() { Part::Encoder } else { Part::Quantizer };
         self.quantizer.iter().for_each(|quantizer| list.quantizer(quantizer));
         list.part = Part::Decoder;
+        match &self.embedding {
+            Some(Embedding::Residual(quantizer)) => list.quantizer(quantizer),
+            Some(Embedding::Mean(table)) => {
+                let rows = table.codebooks.saturating_mul(table.entries);
+                list.add(format!("{}.weight", table.name), &[rows, table.dim], Kind::Plain);
+            }
+            None => {}
+        }
         list.chain(self.decoder.iter().flatten());
         list.specs
     }
@@ -90,18 +99,27 @@ impl List {
     fn node(&mut self, node: &Node) {
         match node {
             Node::Conv(conv) => {
-                let shape = [conv.c_out, conv.c_in, conv.kernel];
+                let shape = [conv.c_out, conv.c_in / conv.groups, conv.kernel];
                 self.weight_and_bias(&conv.name, &shape, conv.bias.then_some(conv.c_out), Kind::Plain);
+                if let Some(scale) = &conv.scale {
+                    self.add(scale, &[conv.c_out], Kind::Plain);
+                }
             }
             Node::ConvTranspose(conv) => {
-                let shape = [conv.c_in, conv.c_out / conv.groups, conv.stride.saturating_mul(2)];
+                let shape = [conv.c_in, conv.c_out / conv.groups, conv.kernel];
                 self.weight_and_bias(&conv.name, &shape, conv.bias.then_some(conv.c_out), Kind::Transposed);
             }
             Node::Norm(norm) => {
-                self.weight_and_bias(&norm.name, &[norm.channels], Some(norm.channels), Kind::Plain);
+                let bias = (norm.kind == NormKind::Layer).then_some(norm.channels);
+                self.weight_and_bias(&norm.name, &[norm.channels], bias, Kind::Plain);
+            }
+            Node::Snake(snake) => {
+                for field in ["alpha", "beta"] {
+                    self.add(format!("{}.{field}", snake.name), &[snake.channels], Kind::Plain);
+                }
             }
             Node::Linear(linear) => self.linear(linear),
-            Node::Activation(_) | Node::Attention(_) | Node::Residual(_) | Node::Transformer(_) => {}
+            Node::Activation(_) | Node::Gate(_) | Node::Attention(_) | Node::Residual(_) | Node::Transformer(_) => {}
         }
     }
 
@@ -128,9 +146,12 @@ impl List {
         for residual in &quantizer.residual {
             residual.input.iter().chain(&residual.output).for_each(|linear| self.linear(linear));
             for codebook in &residual.codebooks {
-                self.add(format!("{codebook}.embed_sum"), &[residual.entries, residual.dim], Kind::Plain);
+                let sums = format!("{codebook}.{}", residual.sums);
+                self.add(sums, &[residual.entries, residual.dim], Kind::Plain);
                 self.add(format!("{codebook}.cluster_usage"), &[residual.entries], Kind::Plain);
-                self.add(format!("{codebook}.initialized"), &[1], Kind::Flag);
+                if residual.flags {
+                    self.add(format!("{codebook}.initialized"), &[1], Kind::Flag);
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::finite::check_finite;
 use crate::memory;
 use crate::model::Model;
 use crate::values::Direction;
-use crate::values::{Codes, Input, Latents, Output, blame, check_codes, check_latents};
+use crate::values::{Codes, Input, Latents, Output, blame, check_latents};
 
 /// What follows the last sample of a clip that does not end with a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,13 +80,12 @@ impl Model {
     /// is not loaded, [`Error::Interrupted`] when `stop` says so.
     pub fn codes_to_latents(&self, codes: &Codes, stop: StopFn<'_>) -> Result<Latents> {
         self.decoder()?;
-        let quantizer = self.quantizer()?;
-        check_codes(codes, self.num_codebooks(), self.codebook_size())?;
+        self.check_codes(codes)?;
         let dim = self.decoder_latent_dim().unwrap_or(0);
         let mut data = memory::with_room(codes.frames() * dim)?;
         for block in codes.data.chunks(self.backend().block_frames() * codes.codebooks) {
             check_stop(stop)?;
-            let latents = quantizer.decode(block, codes.codebooks)?;
+            let latents = self.embed(block, codes.codebooks)?;
             let floats = latents.flatten_all()?.to_vec1::<f32>()?;
             check_finite(&floats, "latents")?;
             data.extend(floats);

@@ -73,6 +73,8 @@ impl Stream {
                 None => Queue::new(&[], nothing, frame_size),
             });
         }
+        // A codec that leaves the rest out still codes what is filled up to a frame.
+        let end = end.filter(|padding| *padding == Padding::Moshi || !self.model.leaves_rest_out());
         let mut outputs = self.outputs(&queues, end.is_some())?;
         while let Some(cut) = self.cut(&queues, end) {
             if stop() {
@@ -132,7 +134,7 @@ impl Stream {
         let mut signals: Vec<Signal> = Vec::new();
         for part in parts {
             match *part {
-                Taken::Codes(count, codes) => signals.push(self.model.quantizer()?.decode(codes, count)?),
+                Taken::Codes(count, codes) => signals.push(self.model.embed(codes, count)?),
                 Taken::Floats(first, second) => {
                     floats.extend_from_slice(first);
                     floats.extend_from_slice(second);
@@ -173,11 +175,18 @@ impl Stream {
         check_finite(&floats, if self.direction == Direction::ToLatents { "latents" } else { "samples" })?;
         for (&row, own) in cut.rows.iter().zip(floats.chunks_exact(floats.len() / rows)) {
             match &mut outputs[row] {
-                Output::Pcm(data) | Output::Latents(Latents { data, .. }) => data.extend_from_slice(own),
+                Output::Pcm(data) => data.extend_from_slice(&own[self.lead(row).min(own.len())..]),
+                Output::Latents(Latents { data, .. }) => data.extend_from_slice(own),
                 Output::Codes(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// Samples of the next block that lie before the clip of a row.
+    fn lead(&self, row: usize) -> usize {
+        let past = self.state.frames()[row].saturating_mul(self.model.frame_size() as u64);
+        (self.model.delay() as u64).saturating_sub(past) as usize
     }
 
     /// Room for all that the queues will give.

@@ -17,7 +17,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::model::{Half, Model};
 use crate::ops::State;
-use crate::values::{Direction, Input, Output, check_codes, check_latents, check_pcm};
+use crate::values::{Direction, Input, Output, check_latents, check_pcm};
 
 /// Asked between blocks: whether to give up with [`Error::Interrupted`].
 pub type StopFn<'a> = &'a (dyn Fn() -> bool + Sync);
@@ -55,7 +55,7 @@ impl Stream {
     pub fn new(model: &Model, direction: Direction, rows: usize) -> Result<Self> {
         match direction {
             Direction::ToCodes(codebooks) => model.check_codebooks(codebooks)?,
-            Direction::FromCodes => drop(model.quantizer()?),
+            Direction::FromCodes => model.takes_codes()?,
             Direction::ToLatents | Direction::FromLatents => {}
         }
         if rows == 0 {
@@ -173,9 +173,7 @@ impl Stream {
     fn check_input(&self, input: Input<'_>) -> Result<()> {
         match (self.direction, input) {
             (Direction::ToCodes(_) | Direction::ToLatents, Input::Pcm(pcm)) => check_pcm(pcm),
-            (Direction::FromCodes, Input::Codes(codes)) => {
-                check_codes(codes, self.model.num_codebooks(), self.model.codebook_size())
-            }
+            (Direction::FromCodes, Input::Codes(codes)) => self.model.check_codes(codes),
             (Direction::FromLatents, Input::Latents(latents)) => {
                 check_latents(latents, self.model.decoder_latent_dim().unwrap_or(0))
             }

@@ -10,7 +10,9 @@ pub use config::MimiConfig;
 use super::seanet::{Layers, Seanet, downsample, upsample};
 use super::{Description, Family, nested_config, says, spellings};
 use crate::error::{Error, Result};
-use crate::plan::{Activation, Attention, Linear, Plan, Product, Quantizer, ResidualQuantizer, TensorSpec};
+use crate::plan::{
+    Activation, Attention, Chain, Linear, Plan, Product, Quantizer, ResidualQuantizer, Rest, TensorSpec,
+};
 use crate::weights::{Files, Found, Layout};
 
 pub(super) static FAMILY: Family = Family {
@@ -109,12 +111,10 @@ impl MimiConfig {
         }
     }
 
-    pub(crate) fn plan(&self) -> Plan {
-        let (hidden, stride) = (self.hidden_size, self.latent_stride());
-        let seanet = self.seanet();
-        let layers = Layers {
+    fn layers(&self) -> Layers {
+        Layers {
             count: self.num_hidden_layers,
-            hidden,
+            hidden: self.hidden_size,
             attention: Attention {
                 heads: self.num_attention_heads,
                 kv_heads: self.num_key_value_heads,
@@ -126,31 +126,48 @@ impl MimiConfig {
             activation: if self.hidden_act == "gelu" { Activation::GeluErf } else { Activation::GeluTanh },
             epsilon: self.norm_eps,
             theta: self.rope_theta(),
-        };
-        let mut encoder = seanet.encoder("encoder.layers");
-        encoder.push(layers.transformer("encoder_transformer"));
-        encoder.push(downsample("downsample", hidden, hidden, stride));
-        let mut decoder = vec![upsample("upsample", hidden, stride, self.upsample_groups)];
-        decoder.push(layers.transformer("decoder_transformer"));
-        decoder.extend(seanet.decoder("decoder.layers"));
-        let quantizer = Quantizer {
-            num_semantic: self.num_semantic_quantizers,
-            residual: vec![
-                self.residual_quantizer("semantic", self.num_semantic_quantizers),
-                self.residual_quantizer("acoustic", self.num_acoustic_quantizers()),
-            ],
-        };
-        Plan {
-            sample_rate: self.sampling_rate,
-            frame_rate: self.frame_rate(),
-            encoder: Some(encoder),
-            decoder: Some(decoder),
-            quantizer: Some(quantizer),
         }
     }
 
-    fn residual_quantizer(&self, kind: &str, count: usize) -> ResidualQuantizer {
-        let name = format!("quantizer.{kind}_residual_vector_quantizer");
+    pub(crate) fn plan(&self) -> Plan {
+        let (hidden, stride) = (self.hidden_size, self.latent_stride());
+        let mut decoder = vec![upsample("upsample", hidden, stride, self.upsample_groups)];
+        decoder.push(self.layers().transformer("decoder_transformer"));
+        decoder.extend(self.seanet().decoder("decoder.layers"));
+        Plan {
+            sample_rate: self.sampling_rate,
+            frame_rate: self.frame_rate(),
+            encoder: Some(self.encoder("")),
+            decoder: Some(decoder),
+            quantizer: Some(self.quantizer("")),
+            embedding: None,
+            num_codebooks: self.num_quantizers,
+            rest: Rest::Filled,
+        }
+    }
+
+    /// From samples to latents, with `prefix` before all names.
+    pub(super) fn encoder(&self, prefix: &str) -> Chain {
+        let hidden = self.hidden_size;
+        let mut encoder = self.seanet().encoder(&format!("{prefix}encoder.layers"));
+        encoder.push(self.layers().transformer(&format!("{prefix}encoder_transformer")));
+        encoder.push(downsample(&format!("{prefix}downsample"), hidden, hidden, self.latent_stride()));
+        encoder
+    }
+
+    /// Between latents and codes, with `prefix` before all names.
+    pub(super) fn quantizer(&self, prefix: &str) -> Quantizer {
+        Quantizer {
+            num_semantic: self.num_semantic_quantizers,
+            residual: vec![
+                self.residual_quantizer(&format!("{prefix}quantizer.semantic"), self.num_semantic_quantizers),
+                self.residual_quantizer(&format!("{prefix}quantizer.acoustic"), self.num_acoustic_quantizers()),
+            ],
+        }
+    }
+
+    fn residual_quantizer(&self, name: &str, count: usize) -> ResidualQuantizer {
+        let name = format!("{name}_residual_vector_quantizer");
         let dim = self.vector_quantization_hidden_dimension;
         let projection = |field: &str, c_in, c_out| {
             let linear = Linear::new(format!("{name}.{field}"), c_in, c_out, false);
@@ -160,6 +177,8 @@ impl MimiConfig {
             input: projection("input_proj", self.hidden_size, dim),
             output: projection("output_proj", dim, self.hidden_size),
             codebooks: (0..count).map(|index| format!("{name}.layers.{index}.codebook")).collect(),
+            sums: "embed_sum",
+            flags: true,
             entries: self.codebook_size,
             dim: self.codebook_dim,
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::seanet::{Layers, Seanet, downsample, upsample};
 use super::{Description, Family, nested_config, says, spellings};
 use crate::error::Result;
-use crate::plan::{Activation, Attention, Conv, Edge, Node, Plan, TensorSpec};
+use crate::plan::{Activation, Attention, Conv, Edge, Node, Plan, Rest, TensorSpec};
 use crate::weights::{Files, Found, Layout, Spelled};
 use config::{Config, Half};
 
@@ -118,7 +118,9 @@ impl Config {
             kernel: 1,
             stride: 1,
             dilation: 1,
+            groups: 1,
             bias: false,
+            scale: None,
             edge: Edge::Zero,
         };
         let mut to_samples = vec![Node::Conv(projection)];
@@ -131,6 +133,9 @@ impl Config {
             encoder: Some(to_latents),
             decoder: Some(to_samples),
             quantizer: None,
+            embedding: None,
+            num_codebooks: 0,
+            rest: Rest::Filled,
         };
         plan.frame_rate = self.sampling_rate as f64 / plan.frame_size().max(1) as f64;
         plan

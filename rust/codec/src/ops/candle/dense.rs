@@ -1,4 +1,4 @@
-//! Dense layers, layer norm and activations: what has no memory.
+//! Dense layers, norms and functions of values: what has no memory.
 
 use candle_core::{D, Tensor};
 
@@ -55,6 +55,70 @@ impl Operation for LayerNorm {
 
     fn bytes(&self) -> usize {
         bytes([Some(&self.weight), Some(&self.bias)])
+    }
+}
+
+pub(super) struct RmsNorm {
+    weight: Tensor,
+    epsilon: f64,
+}
+
+impl RmsNorm {
+    pub(super) fn new(backend: &Composed, weight: &[f32], epsilon: f64) -> Result<Self> {
+        Ok(Self { weight: backend.tensor(weight, &[weight.len()])?, epsilon })
+    }
+}
+
+impl Operation for RmsNorm {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        without_residual(residual, "a norm")?;
+        let size = (x.sqr()?.mean_keepdim(D::Minus1)? + self.epsilon)?.sqrt()?;
+        Ok(x.broadcast_div(&size)?.broadcast_mul(&self.weight)?.into())
+    }
+
+    fn bytes(&self) -> usize {
+        bytes([Some(&self.weight)])
+    }
+}
+
+pub(super) struct Snake {
+    rates: Tensor,
+    scales: Tensor,
+}
+
+impl Snake {
+    pub(super) fn new(backend: &Composed, rates: &[f32], scales: &[f32]) -> Result<Self> {
+        let vector = |values: &[f32]| backend.tensor(values, &[values.len()]);
+        Ok(Self { rates: vector(rates)?, scales: vector(scales)? })
+    }
+}
+
+impl Operation for Snake {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        without_residual(residual, "a snake")?;
+        let sine = x.broadcast_mul(&self.rates)?.sin()?;
+        Ok((x + sine.sqr()?.broadcast_mul(&self.scales)?)?.into())
+    }
+
+    fn bytes(&self) -> usize {
+        bytes([Some(&self.rates), Some(&self.scales)])
+    }
+}
+
+pub(super) struct Gate {
+    pub(super) activation: Activation,
+    pub(super) channels: usize,
+}
+
+impl Operation for Gate {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        without_residual(residual, "a gate")?;
+        let gate = activate(&x.narrow(D::Minus1, 0, self.channels)?, self.activation)?;
+        Ok((&*gate * x.narrow(D::Minus1, self.channels, self.channels)?)?.into())
+    }
+
+    fn bytes(&self) -> usize {
+        0
     }
 }
 

@@ -8,13 +8,14 @@ mod codebooks;
 mod conv;
 mod conv_transpose;
 mod dense;
+mod embedding;
 mod rotary;
 
 use candle_core::{Device, Tensor};
 
 use super::{
-    Activation, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, LinearShape, Operation,
-    Rotary, Signal,
+    Activation, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, Embedding, LinearShape,
+    Operation, Rotary, Signal,
 };
 use crate::error::Result;
 use crate::ops::state::Slots;
@@ -78,6 +79,18 @@ impl Backend for Composed {
         Ok(Box::new(dense::LayerNorm::new(self, weight, bias, epsilon)?))
     }
 
+    fn rms_norm(&self, weight: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(dense::RmsNorm::new(self, weight, epsilon)?))
+    }
+
+    fn snake(&self, rates: &[f32], scales: &[f32]) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(dense::Snake::new(self, rates, scales)?))
+    }
+
+    fn gate(&self, activation: Activation, channels: usize) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(dense::Gate { activation, channels }))
+    }
+
     fn activation(&self, activation: Activation) -> Result<Box<dyn Operation>> {
         Ok(Box::new(dense::Activate(activation)))
     }
@@ -92,6 +105,10 @@ impl Backend for Composed {
 
     fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>> {
         Ok(Box::new(codebooks::Books::new(self, dim, books)?))
+    }
+
+    fn embedding(&self, dim: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>> {
+        Ok(Box::new(embedding::Table::new(self, dim, &table)?))
     }
 
     fn block_frames(&self) -> usize {
@@ -136,6 +153,8 @@ fn activate(x: &Tensor, activation: Activation) -> Result<Signal> {
         Activation::Elu => x.elu(1.0)?,
         Activation::GeluErf => x.gelu_erf()?,
         Activation::GeluTanh => x.gelu()?,
+        Activation::Silu => x.silu()?,
+        Activation::Clamp => x.clamp(-1.0, 1.0)?,
     };
     Ok(y.into())
 }

@@ -1,14 +1,15 @@
-//! Causal convolution as one product over the time-major input.
+//! Causal convolution: one product over the time-major input, or channel by channel.
 
 use candle_core::Tensor;
-use mimi_kernels::{Epilogue, PackedMatrix, Rows, Strided, product};
+use mimi_kernels::{self as kernels, Epilogue, PackedMatrix, Rows, Strided, product};
 
 use super::{Kernels, host, kernels_activation};
 use crate::error::Result;
 use crate::finite::check_finite;
 use crate::ops::state::{Block, Slot, Slots};
-use crate::ops::{ConvShape, Operation, Signal, edge};
+use crate::ops::{ConvShape, Operation, Signal, edge, groups};
 
+/// All groups in one product.
 pub(super) struct Conv {
     shape: ConvShape,
     history: Slot,
@@ -28,7 +29,8 @@ impl Conv {
         let ConvShape { c_in, c_out, kernel, rows_per_frame, .. } = shape;
         let inputs = (0..kernel).flat_map(|tap| (0..c_in).map(move |input| input * kernel + tap));
         let outputs = (0..c_out).map(|output| output * c_in * kernel);
-        let matrix = Strided::new(weight, inputs, outputs);
+        let dense = groups::ungrouped(weight, c_out, c_in, kernel, shape.groups);
+        let matrix = Strided::new(&dense, inputs, outputs);
         Self {
             shape,
             history: memory.slot(&[shape.history(), c_in]),
@@ -96,5 +98,80 @@ impl Operation for Conv {
 
     fn bytes(&self) -> usize {
         self.weight.bytes()
+    }
+}
+
+/// Each channel on its own.
+pub(super) struct Depthwise {
+    shape: ConvShape,
+    history: Slot,
+    /// `(kernel, channels)`.
+    taps: Vec<f32>,
+    bias: Option<Vec<f32>>,
+    kernels: Kernels,
+}
+
+impl Depthwise {
+    pub(super) fn new(
+        kernels: &Kernels,
+        memory: &mut Slots,
+        shape: ConvShape,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Self {
+        Self {
+            shape,
+            history: memory.slot(&[shape.history(), shape.c_in]),
+            taps: groups::taps(weight, shape.c_in, shape.kernel),
+            bias: bias.map(<[f32]>::to_vec),
+            kernels: kernels.clone(),
+        }
+    }
+}
+
+impl Operation for Depthwise {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal> {
+        edge::begin(&self.shape, self.history, x, block)?;
+        let x = &edge::fill_up(&self.shape, x, block)?;
+        let ConvShape { c_in: channels, stride, dilation, .. } = self.shape;
+        let (rows, steps, _) = x.dims3()?;
+        let (history, outputs) = (self.shape.history(), steps / stride);
+        let old = block.gather(self.history)?;
+        let y = host::with_floats(x, |x| {
+            host::with_floats(&old, |old| {
+                host::with_optional_floats(residual, |residual| {
+                    self.kernels.write((rows, outputs, channels), |out| {
+                        let weights = kernels::Depthwise {
+                            taps: &self.taps,
+                            bias: self.bias.as_deref(),
+                            channels,
+                            stride,
+                            dilation,
+                        };
+                        let len = outputs * channels;
+                        let parts = x.chunks_exact(steps * channels).zip(out.chunks_exact_mut(len));
+                        for (row, (x, out)) in parts.enumerate() {
+                            // What will be remembered.
+                            check_finite(&x[steps.saturating_sub(history) * channels..], "inputs of a convolution")?;
+                            let old = &old[row * history * channels..][..history * channels];
+                            let residual = residual.map(|residual| &residual[row * len..][..len]);
+                            let epilogue =
+                                Epilogue { residual, activation: self.shape.activation.map(kernels_activation) };
+                            let Kernels { level, threads, .. } = &self.kernels;
+                            kernels::depthwise(*level, &weights, old, x, epilogue, out, threads);
+                        }
+                        Ok(())
+                    })
+                })
+            })
+        })?;
+        if history > 0 {
+            block.remember(self.history, x)?;
+        }
+        Ok(y)
+    }
+
+    fn bytes(&self) -> usize {
+        (self.taps.len() + self.bias.as_ref().map_or(0, Vec::len)) * size_of::<f32>()
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Linear {
 
 impl Linear {
     pub(super) fn new(kernels: &Kernels, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Self {
-        let precision = if shape.exact { Precision::Float32 } else { kernels.precision };
+        let precision = if shape.exact { Precision::Float32 } else { kernels.dense_precision(shape.rows_per_frame) };
         let matrix = Strided::transposed(weight, shape.c_in);
         Self {
             weight: PackedMatrix::new(kernels.level, precision, &matrix, bias),

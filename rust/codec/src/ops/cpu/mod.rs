@@ -5,9 +5,12 @@ mod attention;
 mod codebooks;
 mod conv;
 mod conv_transpose;
+mod embedding;
+mod gate;
 pub(crate) mod host;
 mod linear;
 mod norm;
+mod snake;
 mod spare;
 
 use std::sync::Arc;
@@ -17,8 +20,8 @@ use mimi_kernels::{self as kernels, Precision, Threads, simd::Level};
 
 use super::rotary::Frequencies;
 use super::{
-    Activation, Angles, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, LinearShape,
-    Operation, Rotary, Signal, fault_point,
+    Activation, Angles, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, Embedding,
+    LinearShape, Operation, Rotary, Signal, fault_point,
 };
 use crate::error::Result;
 use crate::ops::state::{Block, Slots};
@@ -42,6 +45,9 @@ const BLOCK_FRAMES: usize = 32;
 /// it is bound by arithmetic, and its activations are large.
 const FEW_ROWS: usize = 8;
 
+/// The same for dense layers: with more rows compact weights cost time, with these they still save memory.
+const FEW_DENSE_ROWS: usize = 16;
+
 /// Floats of a layer's activations that stay in the second-level cache while a piece goes through: a megabyte.
 const PIECE_FLOATS: usize = 1 << 18;
 
@@ -54,6 +60,11 @@ impl Kernels {
     /// How the weights of a layer with so many rows in a frame are stored.
     fn precision_for(&self, rows_per_frame: usize) -> Precision {
         if rows_per_frame <= FEW_ROWS { self.precision } else { Precision::Float32 }
+    }
+
+    /// The same for a dense layer.
+    fn dense_precision(&self, rows_per_frame: usize) -> Precision {
+        if rows_per_frame <= FEW_DENSE_ROWS { self.precision } else { Precision::Float32 }
     }
 
     /// A signal of `shape`, written by `write`, which finds other signals' values in it.
@@ -87,7 +98,11 @@ impl Backend for Kernels {
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(conv::Conv::new(self, memory, shape, weight, bias)))
+        Ok(if shape.depthwise() {
+            Box::new(conv::Depthwise::new(self, memory, shape, weight, bias))
+        } else {
+            Box::new(conv::Conv::new(self, memory, shape, weight, bias))
+        })
     }
 
     fn conv_transpose(
@@ -112,6 +127,18 @@ impl Backend for Kernels {
         Ok(Box::new(norm::LayerNorm::new(self, weight, bias, epsilon)))
     }
 
+    fn rms_norm(&self, weight: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(norm::RmsNorm::new(self, weight, epsilon)))
+    }
+
+    fn snake(&self, rates: &[f32], scales: &[f32]) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(snake::Snake::new(self, rates, scales)))
+    }
+
+    fn gate(&self, activation: Activation, channels: usize) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(gate::Gate::new(self, activation, channels)))
+    }
+
     fn activation(&self, activation: Activation) -> Result<Box<dyn Operation>> {
         Ok(Box::new(activation::Activate::new(self, activation)))
     }
@@ -126,6 +153,10 @@ impl Backend for Kernels {
 
     fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>> {
         Ok(Box::new(codebooks::Books::new(self, dim, books)?))
+    }
+
+    fn embedding(&self, dim: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>> {
+        Ok(Box::new(embedding::Table::new(self, dim, table)))
     }
 
     fn block_frames(&self) -> usize {
@@ -150,6 +181,8 @@ fn kernels_activation(activation: Activation) -> kernels::Activation {
         Activation::Elu => kernels::Activation::Elu,
         Activation::GeluErf => kernels::Activation::GeluErf,
         Activation::GeluTanh => kernels::Activation::GeluTanh,
+        Activation::Silu => kernels::Activation::Silu,
+        Activation::Clamp => kernels::Activation::Clamp,
     }
 }
 

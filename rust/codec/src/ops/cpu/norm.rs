@@ -1,7 +1,7 @@
-//! Layer normalisation over the channels.
+//! Normalisation over the channels.
 
 use candle_core::Tensor;
-use mimi_kernels::layer_norm;
+use mimi_kernels::{layer_norm, rms_norm};
 
 use super::{Kernels, host};
 use crate::error::Result;
@@ -35,5 +35,34 @@ impl Operation for LayerNorm {
 
     fn bytes(&self) -> usize {
         (self.weight.len() + self.bias.len()) * size_of::<f32>()
+    }
+}
+
+pub(super) struct RmsNorm {
+    weight: Vec<f32>,
+    epsilon: f32,
+    kernels: Kernels,
+}
+
+impl RmsNorm {
+    pub(super) fn new(kernels: &Kernels, weight: &[f32], epsilon: f64) -> Self {
+        Self { weight: weight.to_vec(), epsilon: epsilon as f32, kernels: kernels.clone() }
+    }
+}
+
+impl Operation for RmsNorm {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        without_residual(residual, "a norm")?;
+        let Kernels { level, threads, .. } = &self.kernels;
+        host::with_floats(x, |floats| {
+            self.kernels.write(x.shape(), |out| {
+                rms_norm(*level, floats, &self.weight, self.epsilon, out, threads);
+                Ok(())
+            })
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.weight.len() * size_of::<f32>()
     }
 }

@@ -1,15 +1,16 @@
 //! Causal convolution.
 
 use super::*;
-use crate::ops::{Activation, ConvShape, Edge};
+use crate::ops::{ConvShape, Edge};
 
 fn shape((c_in, c_out): (usize, usize), (kernel, stride, dilation): (usize, usize, usize), edge: Edge) -> ConvShape {
-    ConvShape { c_in, c_out, kernel, stride, dilation, edge, rows_per_frame: 16, activation: None }
+    ConvShape { c_in, c_out, kernel, stride, dilation, groups: 1, edge, rows_per_frame: 16, activation: None }
 }
 
 /// What a convolution gives for a whole clip `(steps, c_in)`, by its definition.
 fn definition(shape: &ConvShape, weight: &[f32], bias: Option<&[f32]>, x: &[f32]) -> Vec<f32> {
-    let ConvShape { c_in, c_out, kernel, stride, dilation, edge, .. } = *shape;
+    let ConvShape { c_in, c_out, kernel, stride, dilation, groups, edge, .. } = *shape;
+    let (group_in, group_out) = (c_in / groups, c_out / groups);
     let steps = x.len() / c_in;
     let before = ((kernel - 1) * dilation + 1).saturating_sub(stride);
     let at = |step: isize, channel: usize| match (edge, usize::try_from(step)) {
@@ -24,8 +25,9 @@ fn definition(shape: &ConvShape, weight: &[f32], bias: Option<&[f32]>, x: &[f32]
             let mut sum = bias.map_or(0.0, |bias| bias[n]);
             for k in 0..kernel {
                 let step = (t * stride + k * dilation) as isize - before as isize;
-                for channel in 0..c_in {
-                    sum += weight[(n * c_in + channel) * kernel + k] * at(step, channel);
+                for channel in 0..group_in {
+                    let input = n / group_out * group_in + channel;
+                    sum += weight[(n * group_in + channel) * kernel + k] * at(step, input);
                 }
             }
             out.push(sum);
@@ -34,9 +36,10 @@ fn definition(shape: &ConvShape, weight: &[f32], bias: Option<&[f32]>, x: &[f32]
     out
 }
 
-/// Shapes as Mimi has them, and such as other configurations could.
+/// Shapes as the codecs have them, and such as other configurations could.
 fn shapes() -> Vec<ConvShape> {
     let zero = |channels, window| shape(channels, window, Edge::Zero);
+    let grouped = |channels, window, groups, edge| ConvShape { groups, ..shape(channels, window, edge) };
     vec![
         zero((1, 1), (1, 1, 1)),
         zero((1, 8), (7, 1, 1)),
@@ -54,8 +57,16 @@ fn shapes() -> Vec<ConvShape> {
         shape((3, 5), (4, 2, 1), Edge::Replicate),
         shape((6, 6), (6, 3, 1), Edge::Replicate),
         shape((1, 2), (7, 2, 1), Edge::Replicate),
+        grouped((8, 8), (7, 1, 1), 8, Edge::Zero),
+        grouped((17, 17), (3, 1, 3), 17, Edge::Zero),
+        grouped((5, 5), (6, 2, 1), 5, Edge::Replicate),
+        grouped((3, 3), (1, 1, 1), 3, Edge::Zero),
+        grouped((4, 4), (2, 3, 1), 4, Edge::Zero),
+        grouped((6, 4), (3, 1, 1), 2, Edge::Zero),
+        grouped((3, 6), (4, 2, 2), 3, Edge::Zero),
         // With enough work for two threads.
         zero((64, 64), (7, 1, 1)),
+        grouped((300, 300), (7, 1, 1), 300, Edge::Zero),
     ]
 }
 
@@ -65,7 +76,7 @@ fn blocks_of_all_sessions_are_the_whole_clip() {
         // The last block lacks from nothing to all but one step of its last stride.
         for missing in 0..shape.stride {
             let random = &mut Random::new(seed as u64);
-            let weight = random.eighths(shape.c_out * shape.c_in * shape.kernel);
+            let weight = random.eighths(shape.c_out * shape.c_in / shape.groups * shape.kernel);
             let bias = (seed % 3 > 0).then(|| random.eighths(shape.c_out));
             let mut made = made(SESSIONS, |backend, layout| backend.conv(layout, shape, &weight, bias.as_deref()));
             let mut clips: [Vec<f32>; SESSIONS] = Default::default();
@@ -115,11 +126,12 @@ fn a_session_that_is_reset_begins_anew() {
 
 #[test]
 fn residual_and_activation() {
-    for activation in [Activation::Elu, Activation::GeluErf, Activation::GeluTanh] {
-        for (c_in, c_out, kernel) in [(4, 4, 1), (3, 9, 3)] {
-            let shape = ConvShape { activation: Some(activation), ..shape((c_in, c_out), (kernel, 1, 1), Edge::Zero) };
+    for activation in dense::ACTIVATIONS {
+        for (c_in, c_out, kernel, groups) in [(4, 4, 1, 1), (3, 9, 3, 1), (9, 9, 3, 9)] {
+            let shape = shape((c_in, c_out), (kernel, 1, 1), Edge::Zero);
+            let shape = ConvShape { activation: Some(activation), groups, ..shape };
             let random = &mut Random::new(42);
-            let (weight, bias) = (random.eighths(c_out * c_in * kernel), random.eighths(c_out));
+            let (weight, bias) = (random.eighths(c_out * c_in / groups * kernel), random.eighths(c_out));
             let mut made = made(SESSIONS, |backend, layout| backend.conv(layout, shape, &weight, Some(&bias)));
             for (i, cut) in CUTS.iter().enumerate() {
                 let x =
@@ -140,7 +152,7 @@ fn residual_and_activation() {
 fn a_block_in_pieces_is_a_block() {
     for shape in shapes().into_iter().filter(|shape| shape.edge == Edge::Replicate) {
         let random = &mut Random::new(14);
-        let weight = random.eighths(shape.c_out * shape.c_in * shape.kernel);
+        let weight = random.eighths(shape.c_out * shape.c_in / shape.groups * shape.kernel);
         let steps = 9 * shape.stride;
         let x = tensor(&random.eighths(2 * steps * shape.c_in), (2, steps, shape.c_in));
         let make = |backend: &dyn Backend, memory: &mut Slots| backend.conv(memory, shape, &weight, None);

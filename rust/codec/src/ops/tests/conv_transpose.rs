@@ -4,23 +4,26 @@ use super::*;
 use crate::ops::{Activation, ConvTransposeShape};
 
 fn shape(c_in: usize, c_out: usize, stride: usize, groups: usize) -> ConvTransposeShape {
-    ConvTransposeShape { c_in, c_out, stride, groups, rows_per_frame: 16, activation: None }
+    longer(c_in, c_out, (2 * stride, stride), groups)
+}
+
+fn longer(c_in: usize, c_out: usize, (kernel, stride): (usize, usize), groups: usize) -> ConvTransposeShape {
+    ConvTransposeShape { c_in, c_out, kernel, stride, groups, rows_per_frame: 16, activation: None }
 }
 
 /// What a transposed convolution gives for a whole clip `(steps, c_in)`, by its definition: each input adds its kernel
-/// to the outputs, and the last `stride` of them are cut.
+/// to the outputs, and those that a later input would add to are cut.
 fn definition(shape: &ConvTransposeShape, weight: &[f32], bias: Option<&[f32]>, x: &[f32]) -> Vec<f32> {
-    let ConvTransposeShape { c_in, c_out, stride, groups, .. } = *shape;
+    let ConvTransposeShape { c_in, c_out, kernel, stride, groups, .. } = *shape;
     let (steps, group_in, group_out) = (x.len() / c_in, c_in / groups, c_out / groups);
     let start: Vec<f32> = (0..c_out).map(|n| bias.map_or(0.0, |bias| bias[n])).collect();
-    let mut out = start.repeat((steps + 1) * stride);
+    let mut out = start.repeat(steps * stride + kernel);
     for (at, value) in x.iter().enumerate() {
         let (step, channel) = (at / c_in, at % c_in);
         for n in 0..group_out {
-            for tap in 0..2 * stride {
+            for tap in 0..kernel {
                 let output = channel / group_in * group_out + n;
-                out[(step * stride + tap) * c_out + output] +=
-                    weight[(channel * group_out + n) * 2 * stride + tap] * value;
+                out[(step * stride + tap) * c_out + output] += weight[(channel * group_out + n) * kernel + tap] * value;
             }
         }
     }
@@ -30,24 +33,31 @@ fn definition(shape: &ConvTransposeShape, weight: &[f32], bias: Option<&[f32]>, 
 
 #[test]
 fn blocks_of_all_sessions_are_the_whole_clip() {
-    // Channels, stride, groups, bias: dense, grouped, depthwise on its own kernel, depthwise with what that has not.
+    // Channels, kernel and stride, groups, bias: dense, grouped, depthwise on its own kernel, depthwise with what that has not.
     let shapes = [
-        (1, 1, 1, 1, true),
-        (4, 2, 3, 1, true),
-        (3, 5, 2, 1, false),
-        (16, 8, 4, 1, true),
-        (6, 4, 2, 2, false),
-        (6, 9, 3, 3, true),
-        (1, 1, 2, 1, false),
-        (5, 5, 2, 5, false),
-        (17, 17, 3, 17, false),
-        (4, 4, 2, 4, true),
-        (100, 64, 5, 1, true),
+        (1, 1, (2, 1), 1, true),
+        (4, 2, (6, 3), 1, true),
+        (3, 5, (4, 2), 1, false),
+        (16, 8, (8, 4), 1, true),
+        (6, 4, (4, 2), 2, false),
+        (6, 9, (6, 3), 3, true),
+        (1, 1, (4, 2), 1, false),
+        (5, 5, (4, 2), 5, false),
+        (17, 17, (6, 3), 17, false),
+        (4, 4, (4, 2), 4, true),
+        (3, 5, (2, 2), 1, true),
+        (4, 2, (1, 1), 1, false),
+        (3, 4, (6, 2), 1, true),
+        (2, 3, (12, 3), 1, false),
+        (6, 6, (2, 2), 6, false),
+        (6, 6, (9, 3), 6, false),
+        (6, 4, (8, 2), 2, true),
+        (100, 64, (10, 5), 1, true),
     ];
-    for (seed, (c_in, c_out, stride, groups, with_bias)) in shapes.into_iter().enumerate() {
-        let shape = shape(c_in, c_out, stride, groups);
+    for (seed, (c_in, c_out, (kernel, stride), groups, with_bias)) in shapes.into_iter().enumerate() {
+        let shape = longer(c_in, c_out, (kernel, stride), groups);
         let random = &mut Random::new(seed as u64);
-        let weight = random.eighths(c_in * c_out / groups * 2 * stride);
+        let weight = random.eighths(c_in * c_out / groups * kernel);
         let bias = with_bias.then(|| random.eighths(c_out));
         let mut made =
             made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, &weight, bias.as_deref()));

@@ -1,11 +1,15 @@
-//! Dense layers, layer norm and ELU: what has no memory.
+//! Dense layers, norms and functions of values: what has no memory.
 
 use super::*;
 use crate::ops::{Activation, ConvShape, ConvTransposeShape, Edge, LinearShape};
 
 fn linear(c_in: usize, c_out: usize, activation: Option<Activation>) -> LinearShape {
-    LinearShape { c_in, c_out, activation, exact: false }
+    LinearShape { c_in, c_out, rows_per_frame: 2, activation, exact: false }
 }
+
+/// All that there are.
+pub(super) const ACTIVATIONS: [Activation; 5] =
+    [Activation::Elu, Activation::GeluErf, Activation::GeluTanh, Activation::Silu, Activation::Clamp];
 
 /// candle takes `e^x - 1` and `1 + tanh` from rounded parts of size 1, and multiplies by `x` at most: a few roundings
 /// of that size. What they are the functions of is exact here.
@@ -43,11 +47,12 @@ fn operations_take_signals_of_any_layout() {
         kernel: 4,
         stride: 2,
         dilation: 1,
+        groups: 1,
         edge: Edge::Replicate,
         rows_per_frame: 16,
         activation: None,
     };
-    let up = ConvTransposeShape { c_in, c_out, stride: 2, groups: 1, rows_per_frame: 16, activation: None };
+    let up = ConvTransposeShape { c_in, c_out, kernel: 4, stride: 2, groups: 1, rows_per_frame: 16, activation: None };
     let depthwise = ConvTransposeShape { c_out: c_in, groups: c_in, ..up };
     let whole = tensor(&random.eighths(SESSIONS * 9 * 8), (SESSIONS, 9, 8));
     let narrowed = whole.narrow(2, 1, c_in).unwrap().narrow(1, 3, steps).unwrap();
@@ -84,7 +89,7 @@ fn linear_with_an_activation() {
     let (weight, bias) = (random.eighths(6 * 35), random.eighths(35));
     let x = tensor(&random.eighths(2 * 10 * 6), (2, 10, 6));
     let residual = tensor(&random.eighths(2 * 10 * 35), (2, 10, 35));
-    for activation in [Activation::Elu, Activation::GeluErf, Activation::GeluTanh] {
+    for activation in ACTIVATIONS {
         for residual in [None, Some(&residual)] {
             let made = made(1, |backend, _| backend.linear(linear(6, 35, Some(activation)), &weight, Some(&bias)));
             let outs = made.map(|made| made.operation.forward(&x, residual, &Block::without_state()).unwrap());
@@ -110,10 +115,82 @@ fn layer_norm() {
 }
 
 #[test]
+fn rms_norm() {
+    let random = &mut Random::new(66);
+    for channels in [1, 2, 7, 16, 33, 512] {
+        let weight = random.floats(channels);
+        for (rows, steps) in [(1, 1), (3, 4)] {
+            let x = tensor(&random.floats(rows * steps * channels), (rows, steps, channels));
+            let made = made(1, |backend, _| backend.rms_norm(&weight, 1e-5));
+            let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
+            // A sum of `channels` squares on both sides, a root and a division; results are of size sqrt(channels).
+            let allowed = (channels + 10) as f32 * ROUNDING * (channels as f32).sqrt();
+            agree(&outs, |_| allowed, &format!("{rows} x {steps} x {channels}"));
+        }
+    }
+}
+
+#[test]
+fn snake() {
+    let random = &mut Random::new(67);
+    for channels in [1, 3, 16, 33] {
+        let rates: Vec<f32> = random.floats(channels).iter().map(|rate| 3.0 * rate.exp()).collect();
+        let scales: Vec<f32> = random.floats(channels).iter().map(|scale| scale.exp()).collect();
+        let x = tensor(&random.floats(2 * 5 * channels), (2, 5, channels)).affine(4.0, 0.0).unwrap();
+        for x in [x.clone(), x.narrow(1, 2, 2).unwrap(), x.narrow(0, 1, 0).unwrap()] {
+            let made = made(1, |backend, _| backend.snake(&rates, &scales));
+            let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
+            // The sine's argument, of size 12 e at most, is rounded on one side; its square has twice its error, times a
+            // scale of e at most.
+            agree(&outs, |_| 2.0 * 12.0 * 3.0 * 3.0 * ROUNDING, &format!("{channels} channels"));
+        }
+    }
+}
+
+#[test]
+fn gates_of_every_width() {
+    let random = &mut Random::new(68);
+    for channels in [1, 5, 16, 33] {
+        let x = tensor(&random.floats(3 * 4 * 2 * channels), (3, 4, 2 * channels)).affine(5.0, 0.0).unwrap();
+        for activation in ACTIVATIONS {
+            let made = made(1, |backend, _| backend.gate(activation, channels));
+            let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
+            assert_eq!(outs[1].dims(), [3, 4, channels]);
+            // The activation's error times at most 5, and a rounding of a product of 25.
+            agree(&outs, |_| 5.0 * activation_error(5.0) + 25.0 * ROUNDING, &format!("{activation:?} x {channels}"));
+        }
+    }
+}
+
+#[test]
+fn means_of_rows() {
+    let random = &mut Random::new(69);
+    for (dim, count, vectors) in [(1, 1, 1), (3, 4, 2), (17, 3, 5), (8, 16, 0)] {
+        let table = random.eighths(20 * dim);
+        let rows: Vec<u32> = (0..vectors * count).map(|_| random.below(20) as u32).collect();
+        let means = backends().map(|(name, backend)| {
+            let mean = backend.embedding(dim, table.clone()).unwrap().mean(&rows, count).unwrap();
+            assert_eq!(mean.dims(), [1, vectors, dim], "{name}");
+            floats(&mean)
+        });
+        for (vector, rows) in rows.chunks(count).enumerate() {
+            for channel in 0..dim {
+                let sum: f32 = rows.iter().map(|&row| table[row as usize * dim + channel]).sum();
+                for mean in &means {
+                    // The sum is exact, and rounded once when it is divided; candle multiplies by a rounded inverse.
+                    let (mean, expected) = (mean[vector * dim + channel], sum / count as f32);
+                    assert!((mean - expected).abs() <= 2.0 * ROUNDING * expected.abs(), "{mean} is not {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn activations_of_any_layout() {
     let random = &mut Random::new(64);
     let x = tensor(&random.floats(3 * 5 * 7), (3, 5, 7)).affine(9.0, 0.0).unwrap();
-    for activation in [Activation::Elu, Activation::GeluErf, Activation::GeluTanh] {
+    for activation in ACTIVATIONS {
         for x in [x.clone(), x.transpose(0, 2).unwrap(), x.narrow(1, 2, 2).unwrap(), x.narrow(0, 1, 0).unwrap()] {
             let made = made(1, |backend, _| backend.activation(activation));
             let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());

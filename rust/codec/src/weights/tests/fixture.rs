@@ -56,7 +56,7 @@ impl Codec {
     }
 
     pub(crate) fn read_codebook(&self, name: &str, dim: usize) -> Result<Vec<f32>> {
-        codebook_entries(&self.0.checkpoint, name, dim)
+        codebook_entries(&self.0.checkpoint, name, "embed_sum", dim)
     }
 
     pub(crate) fn save(&self, path: &Path) -> Result<()> {

@@ -1,0 +1,39 @@
+//! The first half of the channels, through a function, times the second half.
+
+use candle_core::Tensor;
+use mimi_kernels as kernels;
+
+use super::{Kernels, host, kernels_activation};
+use crate::error::Result;
+use crate::ops::state::Block;
+use crate::ops::{Activation, Operation, Signal, without_residual};
+
+pub(super) struct Gate {
+    activation: kernels::Activation,
+    channels: usize,
+    kernels: Kernels,
+}
+
+impl Gate {
+    pub(super) fn new(kernels: &Kernels, activation: Activation, channels: usize) -> Self {
+        Self { activation: kernels_activation(activation), channels, kernels: kernels.clone() }
+    }
+}
+
+impl Operation for Gate {
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+        without_residual(residual, "a gate")?;
+        let (rows, steps, _) = x.dims3()?;
+        let Kernels { level, threads, .. } = &self.kernels;
+        host::with_floats(x, |floats| {
+            self.kernels.write((rows, steps, self.channels), |out| {
+                kernels::gated(*level, self.activation, floats, out, self.channels, threads);
+                Ok(())
+            })
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
