@@ -5,8 +5,10 @@
 mod fields;
 pub mod mimi;
 mod pocket;
+mod qwen;
 mod seanet;
 mod spellings;
+mod vibevoice;
 
 use std::path::Path;
 
@@ -63,7 +65,14 @@ impl Opened {
 }
 
 /// All that are known. A codec that cannot be told from another of the same layers is taken for the first.
-static FAMILIES: [&Family; 2] = [&mimi::FAMILY, &pocket::FAMILY];
+static FAMILIES: [&Family; 6] = [
+    &mimi::FAMILY,
+    &pocket::FAMILY,
+    &qwen::code2wav::FAMILY,
+    &qwen::tts::FAMILY,
+    &vibevoice::FAMILY,
+    &vibevoice::ENCODER_FAMILY,
+];
 
 /// The files at a path, in which a codec is looked for. Some models keep theirs in a file of its own, which nothing names:
 /// where the usual file of a directory has no codec, it is the one other file that has.
