@@ -31,8 +31,11 @@ from .errors import (
 from .latent_codec import LatentCodec
 from .loading import load
 from .model import Mimi
+from .qwen import QwenCodec
 from .streams import DecoderStream, EncoderStream
+from .token_codec import TokenCodec
 from .token_files import Tokens, read_tokens, write_tokens
+from .vibevoice import VibeVoice
 
 __all__ = [
     "AudioError",
@@ -51,11 +54,14 @@ __all__ = [
     "MimiError",
     "NumericError",
     "OutOfMemoryError",
+    "QwenCodec",
     "Sound",
     "StoppedError",
     "StreamError",
     "TimedOutError",
+    "TokenCodec",
     "Tokens",
+    "VibeVoice",
     "WeightsError",
     "__version__",
     "build_info",

@@ -192,16 +192,17 @@ def to_frames(codes: Int64Array, lengths: Any, batched: bool) -> list[int]:
     return frames
 
 
-def to_count(value: SupportsIndex, what: str, largest: int = sys.maxsize) -> int:
-    """An integer option of at least 1 and at most `largest`, which without it is what the extension can take."""
+def to_count(value: SupportsIndex, what: str, largest: int = sys.maxsize, *, least: int = 1) -> int:
+    """An integer option from `least` to `largest`, which without it is what the extension can take."""
     if isinstance(value, (bool, np.bool_)):
         raise InputTypeError(f"{what} must be an integer, got bool")
     try:
         count = operator.index(value)
     except TypeError:
         raise InputTypeError(f"{what} must be an integer, got {type(value).__name__}") from None
-    if not 1 <= count <= largest:
-        allowed = "at least 1" if count < 1 and largest == sys.maxsize else f"between 1 and {largest}"
+    if not least <= count <= largest:
+        above = count < least and largest == sys.maxsize
+        allowed = f"at least {least}" if above else f"between {least} and {largest}"
         # Python refuses to write out an integer of thousands of digits
         got = str(count) if count.bit_length() <= 128 else f"an integer of {count.bit_length()} bits"
         raise ConfigError(f"{what} must be {allowed}, got {got}")

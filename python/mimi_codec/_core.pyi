@@ -13,13 +13,16 @@ from typing import Any, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Model", "Stream", "__version__", "build_info", "safetensors_entries"]
+__all__ = ["Model", "Stream", "__version__", "build_info", "codec_prefixes", "safetensors_entries"]
 __version__: str
 
 _Limits: TypeAlias = tuple[Callable[[], object] | None, float | None]
 
 def build_info() -> dict[str, str]:
     """Version, build profile and the SIMD instruction set in use, for bug reports."""
+
+def codec_prefixes(names: list[str], module: str | None) -> list[str]:
+    """What stands before the names of the codec's tensors, of every codec that `names` may be of: usually one."""
 
 def safetensors_entries(data: bytes) -> tuple[dict[str, str], list[tuple[str, str, list[int], int, int]]]:
     """The metadata of a whole safetensors file, and (name, element type, shape, first byte, last byte + 1) of tensors.
@@ -32,10 +35,19 @@ class Model:
     """The weights of a model. Immutable; one is shared by any number of threads and streams."""
 
     @staticmethod
-    def load(path: str, parts: str, num_codebooks: int | None, threads: int, dtype: str, device: str) -> Model:
+    def load(
+        path: str,
+        parts: str,
+        num_codebooks: int | None,
+        threads: int,
+        dtype: str,
+        device: str,
+        module: str | None,
+    ) -> Model:
         """Load a directory or a safetensors file.
 
-        `parts` is "both", "encoder" or "decoder"; `num_codebooks` None loads all of them.
+        `parts` is "both", "encoder" or "decoder"; `num_codebooks` None loads all of them; `module` names one of several
+        codecs in a larger model's files.
         """
 
     @property
@@ -54,6 +66,15 @@ class Model:
     def frame_size(self) -> int:
         """Samples per frame."""
     @property
+    def delay(self) -> int:
+        """Samples by which a decoded clip is shorter than its frames."""
+    @property
+    def leaves_rest_out(self) -> bool:
+        """Whether samples after a clip's last whole frame are left out, unless zeros fill them up."""
+    @property
+    def gives_codes(self) -> bool:
+        """Whether it has an encoder with a quantizer."""
+    @property
     def num_codebooks(self) -> int:
         """Codebooks loaded."""
     @property
@@ -67,7 +88,7 @@ class Model:
         """Width D of the latents that the decoder takes."""
     @property
     def kind(self) -> str:
-        """Which codec it is: "mimi" or "pocket-tts"."""
+        """Which codec it is: see `mimi_codec.load`."""
     @property
     def num_semantic_codebooks(self) -> int:
         """How many of the first codebooks are semantic."""

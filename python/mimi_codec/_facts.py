@@ -6,7 +6,7 @@ from typing import Any, SupportsIndex
 
 from . import _core
 from ._arrays import to_count
-from .config import MimiConfig
+from .config import bits_per_code
 from .hub import Source
 
 
@@ -21,7 +21,7 @@ class Facts:
 
     @property
     def kind(self) -> str:
-        """Which codec it is: "mimi" or "pocket-tts"."""
+        """Which codec it is: see the table of `mimi_codec.load`."""
         return self._core.kind
 
     @property
@@ -36,7 +36,7 @@ class Facts:
 
     @property
     def layout(self) -> str:
-        """Spelling of the tensor names in the files: "transformers", "transformers-5" or "kyutai"."""
+        """Spelling of the tensor names in the files: "transformers", "transformers-5", "kyutai" or "qwen-tts"."""
         return self._core.layout
 
     @property
@@ -56,8 +56,11 @@ class Facts:
 
     @property
     def delay(self) -> int:
-        """Samples by which a stream's audio is late: 0, as no layer looks ahead."""
-        return 0
+        """Samples by which a stream's audio is late, and a decoded clip shorter than its frames.
+
+        0 but for a decoder that looks ahead, as Code2Wav does: its T frames give T * frame_size - delay samples.
+        """
+        return self._core.delay
 
     @property
     def latent_dim(self) -> int:
@@ -116,12 +119,6 @@ class CodebookFacts:
     __slots__ = ()
 
     _core: _core.Model
-    _config: MimiConfig
-
-    @property
-    def config(self) -> MimiConfig:
-        """Every field of the configuration."""
-        return self._config
 
     @property
     def num_codebooks(self) -> int:
@@ -156,7 +153,7 @@ class CodebookFacts:
             >>> Mimi.demo().bits_per_second(8)
             1000.0
         """
-        return self._codebooks(num_codebooks) * self._config.bits_per_code * self._core.frame_rate
+        return self._codebooks(num_codebooks) * bits_per_code(self.codebook_size) * self._core.frame_rate
 
     def _codebooks(self, num_codebooks: SupportsIndex | None) -> int:
         if num_codebooks is None:

@@ -27,21 +27,30 @@ PARTS = ("both", "encoder", "decoder")
 PADDINGS = ("transformers", "moshi")
 DTYPES = ("float32", "bfloat16", "int8")
 DEVICES = ("cpu",)
+OPTIONS = ("parts", "num_codebooks", "threads", "dtype", "device", "module")
 THREADS_VARIABLE = "MIMI_NUM_THREADS"
 
 
 def check_options(
-    parts: str, num_codebooks: int | None, threads: int | None, dtype: str, device: str
+    parts: str,
+    num_codebooks: int | None,
+    threads: int | None,
+    dtype: str,
+    device: str,
+    module: str | None = None,
 ) -> dict[str, Any]:
     """Refuse what cannot work before anything is downloaded."""
     if device not in DEVICES:
         raise DeviceError(f"device must be one of {', '.join(map(repr, DEVICES))}, got {device!r}")
+    if module is not None and not isinstance(module, str):
+        raise InputTypeError(f"module must be text, got {type(module).__name__}")
     return {
         "parts": choice("parts", parts, PARTS),
         "num_codebooks": None if num_codebooks is None else to_count(num_codebooks, "num_codebooks"),
         "threads": None if threads is None else to_count(threads, "threads"),
         "dtype": choice("dtype", dtype, DTYPES),
         "device": device,
+        "module": module,
     }
 
 

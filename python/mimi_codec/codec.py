@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, NamedTuple, Self, SupportsFloat
+from typing import Any, NamedTuple, Self, SupportsFloat, SupportsIndex
 
 from . import _core
 from ._arrays import ArrayInput, Float32Array, to_count, to_latents, to_lengths, to_pcm_batch
 from ._facts import Facts
-from ._options import PADDINGS, Padding, Stop, check_options, choice, thread_count, to_limits
+from ._options import OPTIONS, PADDINGS, Padding, Stop, check_options, choice, thread_count, to_limits
 from .demo_files import demo_directory
 from .errors import AudioError, ConfigError, LatentsError
 from .hub import Source, resolve
@@ -38,7 +38,12 @@ def load_named(
 ) -> Loaded:
     """Load what a path or the hub has, with what `check_options` gave."""
     source = resolve(
-        name_or_path, revision=revision, local_files_only=local_files_only, cache_dir=cache_dir, token=token
+        name_or_path,
+        revision=revision,
+        module=options["module"],
+        local_files_only=local_files_only,
+        cache_dir=cache_dir,
+        token=token,
     )
     fetching = {"local_files_only": local_files_only, "cache_dir": cache_dir} if source.kind == "hub" else {}
     return load_source(source, {**options, **fetching})
@@ -53,6 +58,7 @@ def load_source(source: Source, options: dict[str, Any]) -> Loaded:
         thread_count(options["threads"]),
         options["dtype"],
         options["device"],
+        options["module"],
     )
     return Loaded(core, source, options)
 
@@ -90,7 +96,8 @@ class Codec(Facts):
     ) -> Float32Array:
         """Audio to latents: (L,) to (D, T), (B, 1, L) to (B, D, T), float32. D = `latent_dim`.
 
-        Those of `Mimi` are what its quantizer takes.
+        Those of `Mimi` are what its quantizer takes. T = ceil(L / frame_size); a VibeVoice leaves out the samples after
+        the last whole frame, of which `left_over` tells the number, unless `padding` is "moshi".
 
         Args:
             pcm: mono samples at `sample_rate`: float32, float64 or float16 in about [-1, 1], or int16.
@@ -143,8 +150,8 @@ class Codec(Facts):
             stop, timeout: as in `encode_latents`.
 
         Returns:
-            The samples. L = T * frame_size, with T the frames of the longest row; what lies beyond a row's own frames
-            is 0.
+            The samples. L = T * frame_size - delay, with T the frames of the longest row; what lies beyond a row's own
+            frames is 0.
 
         Raises:
             ConfigError: a model without decoder, or a negative timeout.
@@ -166,6 +173,28 @@ class Codec(Facts):
         sizes = to_lengths(lengths, batched, rows.shape[0], rows.shape[2], LatentsError)
         pcm = self._core.decode_latents(rows, sizes, to_limits(stop, timeout))
         return pcm[:, None] if batched else pcm[0]
+
+    def left_over(self, num_samples: SupportsIndex) -> int:
+        """Samples at the end of a clip that the codec leaves out, as its reference does.
+
+        Args:
+            num_samples: length of the clip.
+
+        Returns:
+            0 for codecs that fill up the last frame, which most do. A VibeVoice leaves out what is not a whole frame,
+            but for `padding="moshi"`, which fills it up with zeros.
+
+        Raises:
+            ConfigError: a negative length.
+            InputTypeError: not an integer.
+
+        Example:
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().left_over(2000)
+            0
+        """
+        length = to_count(num_samples, "num_samples", least=0)
+        return length % self.frame_size if self._core.leaves_rest_out else 0
 
     # Streams
 
@@ -204,8 +233,11 @@ class Codec(Facts):
         return _reload, (type(self), self._source, self._options)
 
     def _need(self, there: bool, verb: str) -> None:
-        if not there:
-            raise ConfigError(f"this model cannot {verb}: it was loaded with parts={self._options['parts']!r}")
+        if there:
+            return
+        if self._options["parts"] == "both":
+            raise ConfigError(f"this model cannot {verb}: a codec of the kind {self.kind!r} has no {verb}r")
+        raise ConfigError(f"this model cannot {verb}: it was loaded with parts={self._options['parts']!r}")
 
 
 def _reload(codec: type[Codec], source: Source, options: dict[str, Any]) -> Codec:
@@ -213,7 +245,7 @@ def _reload(codec: type[Codec], source: Source, options: dict[str, Any]) -> Code
     if source.kind == "demo":
         return codec._of(load_source(Source("demo", "demo", demo_directory()), options))
     if source.kind == "hub":
-        checked = check_options(*(options[name] for name in ("parts", "num_codebooks", "threads", "dtype", "device")))
+        checked = check_options(**{name: options[name] for name in OPTIONS})
         fetching = {name: options[name] for name in ("local_files_only", "cache_dir")}
         return codec._of(load_named(source.name, checked, revision=source.revision, **fetching))
     return codec._of(load_source(dataclasses.replace(source, path=resolve(source.path).path), options))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from . import _core
 from .errors import InputTypeError, LoadError
 
 CONFIG = "config.json"
@@ -45,6 +46,7 @@ def resolve(
     name_or_path: str | os.PathLike[str],
     *,
     revision: str | None = None,
+    module: str | None = None,
     local_files_only: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
     token: str | bool | None = None,
@@ -54,6 +56,7 @@ def resolve(
     Args:
         name_or_path: an existing file or directory, or the name of a repository such as "kyutai/mimi".
         revision: branch, tag or commit of the repository; None takes its main branch.
+        module: the module of a larger model that is meant, where it has several codecs.
         local_files_only: never use the network.
         cache_dir: the cache of the hub, if not the usual one.
         token: access token of the hub, if not the stored one.
@@ -92,7 +95,8 @@ def resolve(
         return Source("path", name, path.resolve())
     if isinstance(name_or_path, os.PathLike) or not _is_repository(name):
         raise LoadError(f"no such file or directory: {name}")
-    return _Repository(name, revision, local_files_only, Path(cache_dir) if cache_dir else None, token).fetch()
+    cache = Path(cache_dir) if cache_dir else None
+    return _Repository(name, revision, module, local_files_only, cache, token).fetch()
 
 
 def _text(value: object, what: str) -> str:
@@ -114,6 +118,7 @@ class _Repository:
 
     name: str
     revision: str | None
+    module: str | None
     local_files_only: bool
     cache_dir: str | Path | None
     token: str | bool | None
@@ -137,7 +142,7 @@ class _Repository:
             path = self._download(WEIGHTS, commit).parent
         elif INDEX in listing:
             index = self._download(INDEX, commit)
-            for shard in _shards(index):
+            for shard in _shards(index, self.module):
                 self._download(shard, commit)
             path = index.parent
         else:
@@ -221,13 +226,15 @@ def _own_file(listing: Sequence[str], config: Mapping[str, Any]) -> str | None:
     return next((file for file in sorted(listing) if KYUTAI_WEIGHTS.fullmatch(file)), None)
 
 
-def _shards(index: Path) -> list[str]:
-    """The files a sharded checkpoint consists of."""
+def _shards(index: Path, module: str | None) -> list[str]:
+    """The files of a sharded checkpoint that hold tensors of the codec; all of them where none is known by its name."""
     try:
-        files = set(json.loads(index.read_bytes())["weight_map"].values())
+        weight_map = dict(json.loads(index.read_bytes())["weight_map"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LoadError(f"{index.name} is not the index of a sharded checkpoint: {error!r}") from error
-    for file in files:
+    for file in weight_map.values():
         if not isinstance(file, str) or file in ("", ".", "..") or set(file) & {"/", "\\", "\0"}:
             raise LoadError(f"{index.name} must name files beside it, got {file!r:.100}")
-    return sorted(files)
+    prefixes = tuple(_core.codec_prefixes(list(weight_map), module))
+    of_codec = {file for name, file in weight_map.items() if name.startswith(prefixes)}
+    return sorted(of_codec or set(weight_map.values()))

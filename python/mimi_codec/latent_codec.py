@@ -37,8 +37,8 @@ class LatentCodec(Codec):
 
     @classmethod
     def _check_kind(cls, loaded: Loaded) -> None:
-        if loaded.core.kind == "mimi":
-            raise ConfigError("expected a codec of latents, got a Mimi, which has codes: use Mimi.from_pretrained")
+        if loaded.core.num_codebooks:
+            raise ConfigError(f"expected a codec of latents, got a {loaded.core.kind}, which has codes")
 
     @property
     def config(self) -> dict[str, Any]:
@@ -80,6 +80,6 @@ class LatentCodec(Codec):
 
     def __repr__(self) -> str:
         return (
-            f"LatentCodec({self.name!r}, {self.kind}, {self.sample_rate} Hz, {self.frame_rate:g} frames/s, "
+            f"{type(self).__name__}({self.name!r}, {self.kind}, {self.sample_rate} Hz, {self.frame_rate:g} frames/s, "
             f"latents of {self.latent_dim}, parts={self.parts!r}, dtype={self.dtype!r}, threads={self.threads})"
         )

@@ -8,8 +8,19 @@ from ._options import Parts, check_options
 from .codec import load_named
 from .latent_codec import LatentCodec
 from .model import Mimi
+from .qwen import QwenCodec
+from .token_codec import TokenCodec
+from .vibevoice import VibeVoice
 
 __all__ = ["load"]
+
+CLASSES: dict[str, type[TokenCodec] | type[LatentCodec]] = {
+    "mimi": Mimi,
+    "code2wav": QwenCodec,
+    "qwen3-tts": QwenCodec,
+    "vibevoice": VibeVoice,
+    "vibevoice-encoder": VibeVoice,
+}
 
 
 def load(
@@ -21,21 +32,36 @@ def load(
     threads: int | None = None,
     dtype: str = "float32",
     device: str = "cpu",
+    module: str | None = None,
     local_files_only: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
     token: str | bool | None = None,
-) -> Mimi | LatentCodec:
+) -> TokenCodec | LatentCodec:
     """Load a codec from a directory, a safetensors file, or the Hugging Face hub, whichever codec it is.
+
+    The files may be the codec's own, or those of a larger model that has it inside, in one or in many shards: only the
+    tensors of the codec are read, and from the hub only the shards that hold them are fetched.
+
+    | `kind` | class | what it is |
+    |---|---|---|
+    | "mimi" | `Mimi` | Kyutai's Mimi |
+    | "pocket-tts" | `LatentCodec` | audio tokenizer of Pocket TTS |
+    | "code2wav" | `QwenCodec` | decoder of Qwen3-Omni |
+    | "qwen3-tts" | `QwenCodec` | 12 Hz tokenizer of Qwen3-TTS |
+    | "vibevoice" | `VibeVoice` | acoustic tokenizer of VibeVoice |
+    | "vibevoice-encoder" | `VibeVoice` | semantic tokenizer of VibeVoice, and both encoders of VibeVoice-ASR |
 
     Args:
         name_or_path: an existing path, or a repository such as "kyutai/mimi".
         revision: branch, tag or commit of the repository.
         parts: "encoder" or "decoder" loads that half alone.
         num_codebooks: load only the first ones; None loads all. A codec of latents has none.
+        module: which module of a larger model is meant, such as "semantic_tokenizer_encoder", where it has several
+            codecs. Without it an encoder alone gives way to a whole codec.
         threads, dtype, device, local_files_only, cache_dir, token: as in `Mimi.from_pretrained`.
 
     Returns:
-        A `Mimi`, or for a codec without codebooks a `LatentCodec`.
+        A `TokenCodec`, such as `Mimi`, or for a codec without codebooks a `LatentCodec`.
 
     Raises:
         LoadError: nothing of that name, no network, or a corrupt file.
@@ -51,10 +77,10 @@ def load(
     """
     loaded = load_named(
         name_or_path,
-        check_options(parts, num_codebooks, threads, dtype, device),
+        check_options(parts, num_codebooks, threads, dtype, device, module),
         revision=revision,
         local_files_only=local_files_only,
         cache_dir=cache_dir,
         token=token,
     )
-    return Mimi._of(loaded) if loaded.core.kind == "mimi" else LatentCodec._of(loaded)
+    return CLASSES.get(loaded.core.kind, LatentCodec)._of(loaded)

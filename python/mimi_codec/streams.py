@@ -151,7 +151,8 @@ class Stream:
 
 
 class EncoderStream(Stream):
-    """Audio to codes or latents, for B clips in step. Made by `Mimi.encoder_stream` and `LatentCodec.encoder_stream`.
+    """Audio to codes or latents, for B clips in step. Made by `TokenCodec.encoder_stream`
+    and `LatentCodec.encoder_stream`.
 
     Example:
         >>> import numpy as np
@@ -239,7 +240,8 @@ class EncoderStream(Stream):
         Args:
             active: bool (B,): rows whose clips end; None ends all of them.
             batched: give (1, K, m) also for a stream of one row.
-            padding: how the rest is filled up to a frame: "transformers" or "moshi", as in `encode`.
+            padding: how the rest is filled up to a frame: "transformers" or "moshi", as in `encode`. A VibeVoice leaves
+                the rest out unless it is "moshi".
 
         Returns:
             Codes (B, K, m) int64, or (K, m) for a stream of one row, with m 0 or 1. Rows without a frame have -1 where
@@ -268,9 +270,10 @@ class EncoderStream(Stream):
 
 
 class DecoderStream(Stream):
-    """Codes or latents to audio, for B clips in step. Nothing is held back, so it has no flush.
+    """Codes or latents to audio, for B clips in step. Samples come as soon as they are settled: nothing is held back.
 
-    Made by `Mimi.decoder_stream` and `LatentCodec.decoder_stream`.
+    Made by `TokenCodec.decoder_stream` and `LatentCodec.decoder_stream`. A codec with a `delay` gives so many samples
+    fewer in the first frames of a clip.
 
     Example:
         >>> import numpy as np
@@ -314,7 +317,8 @@ class DecoderStream(Stream):
 
         Returns:
             Samples (B, 1, m * frame_size) float32, or (m * frame_size,) without a batch dimension. Rows that are not
-            `active` are 0, and so is what lies beyond a row's frames.
+            `active` are 0, and so is what lies beyond a row's frames. In a codec with a `delay` a row's first frames
+            are so many samples shorter, and the array is as long as the longest row.
 
         Raises:
             CodesError: wrong shape or lengths, too many codebooks, or a code out of range.
@@ -347,6 +351,32 @@ class DecoderStream(Stream):
             _check_rows(rows.shape[0], batched, self.batch_size, "codes", "(K, m)", "K, m", CodesError)
             pcm = self._core.push_codes(rows, to_frames(rows, lengths, batched), mask, limits)
         return pcm[:, None] if batched else pcm[0]
+
+    def flush(self, *, active: ArrayInput | None = None, batched: bool = False) -> Float32Array:
+        """End the clips. There is no sample that was not given, so this gives none; it is there as encoders have it.
+
+        A flushed row takes nothing more until it is reset.
+
+        Args:
+            active: bool (B,): rows whose clips end; None ends all of them.
+            batched: give (1, 1, 0) also for a stream of one row.
+
+        Returns:
+            Samples (B, 1, 0) float32, or (0,) for a stream of one row.
+
+        Raises:
+            InputTypeError: the mask is not an array of bool.
+            StreamError: a mask of another length, or a row that was flushed before.
+
+        Example:
+            >>> import numpy as np
+            >>> from mimi_codec import Mimi
+            >>> stream = Mimi.demo().decoder_stream()
+            >>> stream.push(np.zeros((8, 3), np.int64)).shape, stream.flush().shape
+            ((5760,), (0,))
+        """
+        pcm = self._core.flush(to_mask(active, "active"), PADDINGS[0])
+        return pcm[:, None] if batched or self.batch_size > 1 else pcm[0]
 
     def __repr__(self) -> str:
         takes = ", latents" if self.of_latents else ""

@@ -179,7 +179,7 @@ class TestPickling:
         data = pickle.dumps(mimi_codec.load(spoiled))
         shutil.rmtree(spoiled)
         shutil.copytree(tiny_dir, spoiled)
-        with pytest.raises(ConfigError, match="expected a codec of latents, got a Mimi"):
+        with pytest.raises(ConfigError, match="expected a codec of latents, got a mimi"):
             pickle.loads(data)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from .._arrays import AnyArray, Float32Array
 from ..errors import CodesError, LatentsError
 from ..latent_codec import LatentCodec
-from ..model import Mimi
+from ..token_codec import TokenCodec
 from ..token_files import Codec, Latents, Tokens, read_latents, read_tokens
 from ..token_files.formats import READ_SUFFIXES
 from ..token_files.latents import holds_latents
@@ -103,9 +103,9 @@ class _Models:
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
         self._lock = threading.Lock()
-        self._loaded: dict[tuple[str, str | None], Mimi | LatentCodec] = {}
+        self._loaded: dict[tuple[str, str | None], TokenCodec | LatentCodec] = {}
 
-    def named(self, name: str, revision: str | None) -> Mimi | LatentCodec:
+    def named(self, name: str, revision: str | None) -> TokenCodec | LatentCodec:
         """The model of a name and revision, --revision first."""
         key = (name, self._args.revision or revision)
         with self._lock:
@@ -114,14 +114,14 @@ class _Models:
             return self._loaded[key]
 
 
-def _read(data: bytes, model: Mimi | LatentCodec | None) -> Tokens | Latents:
+def _read(data: bytes, model: TokenCodec | LatentCodec | None) -> Tokens | Latents:
     """The content of a file; bare codes are taken for those of `model`."""
     if holds_latents(data):
         return read_latents(io.BytesIO(data))
-    return read_tokens(io.BytesIO(data), codec=Codec.of(model) if isinstance(model, Mimi) else None)
+    return read_tokens(io.BytesIO(data), codec=Codec.of(model) if isinstance(model, TokenCodec) else None)
 
 
-def _check_fit(content: Tokens | Latents, model: Mimi | LatentCodec) -> None:
+def _check_fit(content: Tokens | Latents, model: TokenCodec | LatentCodec) -> None:
     """Codes or latents of another codec would decode to noise, so they are refused."""
     rates, names = (model.sample_rate, model.frame_rate), "sample rate, frame rate"
     if isinstance(content, Latents):
@@ -132,7 +132,7 @@ def _check_fit(content: Tokens | Latents, model: Mimi | LatentCodec) -> None:
                 f"{model.name} cannot decode the latents: expected ({names}, width) {expected}, got {found}"
             )
         return
-    if not isinstance(model, Mimi):
+    if not isinstance(model, TokenCodec):
         raise CodesError(f"{model.name} has latents and no codes, got a file of codes")
     expected = (*rates, model.codebook_size)
     found = (content.sample_rate, content.frame_rate, content.codebook_size)
@@ -142,13 +142,13 @@ def _check_fit(content: Tokens | Latents, model: Mimi | LatentCodec) -> None:
         )
 
 
-def _decode(model: Mimi | LatentCodec, content: Tokens | Latents, clip: Clip) -> Float32Array:
+def _decode(model: TokenCodec | LatentCodec, content: Tokens | Latents, clip: Clip) -> Float32Array:
     """The audio of a clip, in blocks, so that it can tell how far it is and be stopped; the audio is the same."""
     frames: AnyArray
     if isinstance(content, Tokens):
         stream, frames = model.decoder_stream(), content.codes
     else:
-        stream = model.decoder_stream(latents=True) if isinstance(model, Mimi) else model.decoder_stream()
+        stream = model.decoder_stream(latents=True) if isinstance(model, TokenCodec) else model.decoder_stream()
         frames = content.latents
     pcm = [np.zeros(0, np.float32)]
     for start in range(0, content.num_frames, BLOCK_FRAMES):

@@ -14,7 +14,7 @@ from .._options import PADDINGS, Padding
 from ..audio import AUDIO_SUFFIXES, Sound, readable_suffixes
 from ..errors import CodesError
 from ..latent_codec import LatentCodec
-from ..model import Mimi
+from ..token_codec import TokenCodec
 from ..token_files import SUFFIXES, Codec, FileFormat, Tokens, format_by_suffix, write_tokens
 from ..token_files.formats import check_format
 from ..token_files.latents import LATENT_SUFFIXES, Latents, write_latents
@@ -157,10 +157,10 @@ def _formats(what: Plan, wanted: FileFormat | None) -> dict[Job, FileFormat]:
     return formats
 
 
-def _check_formats(formats: set[FileFormat], model: Mimi | LatentCodec) -> None:
+def _check_formats(formats: set[FileFormat], model: TokenCodec | LatentCodec) -> None:
     """Raise `UsageError` for a format that cannot hold what the model gives."""
     for file_format in formats:
-        if not isinstance(model, Mimi):
+        if not isinstance(model, TokenCodec):
             if file_format not in LATENT_SUFFIXES.values():
                 raise UsageError(
                     f"{model.name} gives latents, which go into {', '.join(LATENT_SUFFIXES)} files, got .{file_format}"
@@ -172,9 +172,13 @@ def _check_formats(formats: set[FileFormat], model: Mimi | LatentCodec) -> None:
             raise UsageError(str(error)) from error
 
 
-def _content(model: Mimi | LatentCodec, frames: AnyArray, num_samples: int) -> Tokens | Latents:
+def _content(model: TokenCodec | LatentCodec, frames: AnyArray, num_samples: int) -> Tokens | Latents:
     """What the file of a clip is to hold."""
-    return Tokens.of(model, frames, num_samples) if isinstance(model, Mimi) else Latents.of(model, frames, num_samples)
+    return (
+        Tokens.of(model, frames, num_samples)
+        if isinstance(model, TokenCodec)
+        else Latents.of(model, frames, num_samples)
+    )
 
 
 def _write(file: BinaryIO, content: Tokens | Latents, file_format: FileFormat) -> None:
@@ -184,7 +188,7 @@ def _write(file: BinaryIO, content: Tokens | Latents, file_format: FileFormat) -
         write_latents(file, content, LATENT_SUFFIXES[f".{file_format}"])
 
 
-def _encode(model: Mimi | LatentCodec, pcm: Float32Array, padding: Padding, clip: Clip, share: int) -> AnyArray:
+def _encode(model: TokenCodec | LatentCodec, pcm: Float32Array, padding: Padding, clip: Clip, share: int) -> AnyArray:
     """The frames of a clip, in blocks, so that it can tell how far it is and be stopped; they are the same."""
     stream, block = model.encoder_stream(), BLOCK_FRAMES * model.frame_size
     frames = []

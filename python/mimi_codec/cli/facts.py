@@ -13,6 +13,7 @@ from .. import build_info
 from ..audio import AUDIO_SUFFIXES, audio_info
 from ..errors import LoadError
 from ..model import Mimi
+from ..token_codec import TokenCodec
 from ..token_files import KYUTAI, SUFFIXES, Tokens, read_tokens
 from ..token_files.arrays import INTEGERS
 from ..token_files.formats import FORMAT, READ_SUFFIXES
@@ -137,14 +138,15 @@ def _use_of_row(row: np.ndarray[Any, np.dtype[np.int64]]) -> Facts:
 def of_model(args: argparse.Namespace, name: str) -> Facts:
     """What a model is; it is loaded for that."""
     model = load_codec(args, name, args.revision)
-    if isinstance(model, Mimi):
+    if isinstance(model, TokenCodec):
         codes = {
             "codebooks": model.num_codebooks,
             "semantic_codebooks": model.num_semantic_codebooks,
             "codebook_size": model.codebook_size,
             "bits_per_second": model.bits_per_second(),
         }
-        latents, config = {"latent_dim": model.latent_dim}, model.config.to_dict()
+        config = model.config.to_dict() if isinstance(model, Mimi) else model.config
+        latents = {"latent_dim": model.latent_dim}
     else:
         codes = {}
         latents = {"latent_dim": model.latent_dim, "decoder_latent_dim": model.decoder_latent_dim}
@@ -158,6 +160,7 @@ def of_model(args: argparse.Namespace, name: str) -> Facts:
         "sample_rate": model.sample_rate,
         "frame_rate": model.frame_rate,
         "frame_size": model.frame_size,
+        "delay": model.delay,
         **codes,
         **latents,
         "weight_bytes": model.weight_bytes,

@@ -13,12 +13,13 @@ from ..errors import ConfigError
 from ..latent_codec import LatentCodec
 from ..loading import load
 from ..model import Mimi
+from ..token_codec import TokenCodec
 from .console import PIPE, UsageError, say
 
 DEMO = "demo"
 DEFAULT_MODEL = "kyutai/mimi"
 
-Loaded = TypeVar("Loaded", bound=Mimi | LatentCodec)
+Loaded = TypeVar("Loaded", bound=TokenCodec | LatentCodec)
 
 Verbs = Any  # argparse keeps the type of its subparsers to itself
 
@@ -99,7 +100,7 @@ def add_file_options(parser: argparse.ArgumentParser, *, jobs: bool) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
 
 
-def load_codec(args: argparse.Namespace, name: str, revision: str | None, **options: Any) -> Mimi | LatentCodec:
+def load_codec(args: argparse.Namespace, name: str, revision: str | None, **options: Any) -> TokenCodec | LatentCodec:
     """The codec called `name`, of any kind, with the options of `add_model_options`."""
     return _load(load, args, name, revision, options)
 
@@ -125,7 +126,7 @@ def _load(
         raise
 
 
-def check_codebooks(model: Mimi, count: int) -> None:
+def check_codebooks(model: TokenCodec, count: int) -> None:
     """Refuse more codebooks than the model has."""
     if count > model.num_codebooks:
         raise UsageError(f"-k {count}: {model.name} has {model.num_codebooks} codebooks")

@@ -10,7 +10,7 @@ from .._arrays import ArrayInput, Int64Array, span, to_codes
 from .._text import shown
 from ..config import bits_per_code
 from ..errors import CodesError, ConfigError
-from ..model import Mimi
+from ..token_codec import TokenCodec
 
 __all__ = ["KYUTAI", "Codec", "Tokens"]
 
@@ -44,7 +44,7 @@ class Codec:
     """Entries of each codebook; codes are below it."""
 
     @classmethod
-    def of(cls, model: Mimi) -> Codec:
+    def of(cls, model: TokenCodec) -> Codec:
         """The codec that a model is.
 
         Args:
@@ -121,7 +121,7 @@ class Tokens:
     """Samples of the clip: the length of the decoded audio after its padding is cut off."""
 
     @classmethod
-    def of(cls, model: Mimi, codes: ArrayInput, num_samples: SupportsIndex | None = None) -> Tokens:
+    def of(cls, model: TokenCodec, codes: ArrayInput, num_samples: SupportsIndex | None = None) -> Tokens:
         """The codes that a model made of a clip.
 
         Args:

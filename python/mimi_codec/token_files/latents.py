@@ -26,7 +26,7 @@ from .content import Codec
 
 if TYPE_CHECKING:
     from ..latent_codec import LatentCodec
-    from ..model import Mimi
+    from ..token_codec import TokenCodec
 
 __all__ = ["LATENT_SUFFIXES", "Latents", "holds_latents", "read_latents", "write_latents"]
 
@@ -71,7 +71,9 @@ class Latents:
     """Samples of the clip: the length of the decoded audio after its padding is cut off."""
 
     @classmethod
-    def of(cls, model: Mimi | LatentCodec, latents: ArrayInput, num_samples: SupportsIndex | None = None) -> Latents:
+    def of(
+        cls, model: TokenCodec | LatentCodec, latents: ArrayInput, num_samples: SupportsIndex | None = None
+    ) -> Latents:
         """The latents that a model made of a clip.
 
         Args:

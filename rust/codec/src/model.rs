@@ -54,7 +54,7 @@ impl Model {
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self> {
         let options = options.within_processors();
         let backend = options.backend()?;
-        let opened = Opened::open(path)?;
+        let opened = Opened::open(path, options.module.as_deref())?;
         let plan = opened.description.plan.needed(options.parts, options.num_codebooks)?;
         let checkpoint = &opened.checkpoint;
         checkpoint.check(&plan.tensors())?;
@@ -98,7 +98,7 @@ impl Model {
         })
     }
 
-    /// Which codec it is: `"mimi"` or `"pocket-tts"`.
+    /// Which codec it is: `"mimi"`, `"pocket-tts"`, `"code2wav"`, `"qwen3-tts"`, `"vibevoice"` or `"vibevoice-encoder"`.
     pub fn kind(&self) -> &'static str {
         self.inner.family.kind
     }
@@ -199,7 +199,7 @@ impl Model {
     /// # Errors
     /// [`Error::File`] where the source is gone or the directory cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        Opened::open(&self.inner.source)?.save(path)
+        Opened::open(&self.inner.source, self.inner.options.module.as_deref())?.save(path)
     }
 
     /// Sums of the weights that a stream in a direction goes through; from codes for each number of codebooks from 1 on.

@@ -50,11 +50,20 @@ pub struct LoadOptions {
     pub dtype: Dtype,
     /// Where the codec runs.
     pub device: Device,
+    /// Which module of a larger model is meant, such as `"semantic_tokenizer_encoder"`, where its files hold several codecs.
+    pub module: Option<String>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { parts: Parts::Both, num_codebooks: None, threads: 1, dtype: Dtype::Float32, device: Device::Cpu }
+        Self {
+            parts: Parts::Both,
+            num_codebooks: None,
+            threads: 1,
+            dtype: Dtype::Float32,
+            device: Device::Cpu,
+            module: None,
+        }
     }
 }
 

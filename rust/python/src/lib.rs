@@ -30,6 +30,12 @@ mod _core {
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
+    /// What stands before the names of the codec's tensors, of every codec that such names may be of.
+    #[pyfunction]
+    fn codec_prefixes(names: Vec<String>, module: Option<&str>) -> Vec<String> {
+        mimi_codec::codec_prefixes(names.iter().map(String::as_str), module)
+    }
+
     /// Version, build profile and the instruction set in use.
     #[pyfunction]
     fn build_info() -> BTreeMap<&'static str, &'static str> {

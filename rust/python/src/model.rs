@@ -35,6 +35,7 @@ impl Model {
         threads: usize,
         dtype: &str,
         device: &str,
+        module: Option<String>,
     ) -> PyResult<Self> {
         let model = detached(py, |_| {
             let options = LoadOptions {
@@ -43,6 +44,7 @@ impl Model {
                 threads,
                 dtype: dtype.parse()?,
                 device: device.parse()?,
+                module,
             };
             mimi_codec::Model::load(Path::new(path), &options)
         })?;
@@ -72,6 +74,21 @@ impl Model {
     #[getter]
     fn frame_size(&self) -> usize {
         self.model.frame_size()
+    }
+
+    #[getter]
+    fn delay(&self) -> usize {
+        self.model.delay()
+    }
+
+    #[getter]
+    fn leaves_rest_out(&self) -> bool {
+        self.model.leaves_rest_out()
+    }
+
+    #[getter]
+    fn gives_codes(&self) -> bool {
+        self.model.gives_codes()
     }
 
     #[getter]
@@ -168,7 +185,7 @@ impl Model {
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         check_lengths(py, &lengths, codes.shape()[0], codes.shape()[2])?;
         let rows = codes_in(py, &codes, |row| lengths[row], self.model.codebook_size())?;
-        let samples = lengths.iter().max().unwrap_or(&0) * self.frame_size();
+        let samples = self.samples(lengths.iter().max().unwrap_or(&0));
         pcm_by_rows(py, &limits, rows.len(), samples, |row, stop| self.model.decode(&rows[row], stop))
     }
 
@@ -197,7 +214,7 @@ impl Model {
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         check_lengths(py, &lengths, latents.shape()[0], latents.shape()[2])?;
         let rows = latents_in(py, &latents, |row| lengths[row])?;
-        let samples = lengths.iter().max().unwrap_or(&0) * self.frame_size();
+        let samples = self.samples(lengths.iter().max().unwrap_or(&0));
         pcm_by_rows(py, &limits, rows.len(), samples, |row, stop| self.model.decode_latents(&rows[row], stop))
     }
 
@@ -233,6 +250,13 @@ impl Model {
 
     fn save(&self, py: Python<'_>, path: &str) -> PyResult<()> {
         detached(py, |_| self.model.save(Path::new(path)))
+    }
+}
+
+impl Model {
+    /// Samples that a clip of so many frames is decoded to.
+    fn samples(&self, frames: &usize) -> usize {
+        (frames * self.model.frame_size()).saturating_sub(self.model.delay())
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Stream {
     latent_dim: usize,
     codebook_size: usize,
     frame_size: usize,
+    /// Samples by which the first frames of a clip are shorter.
+    delay: usize,
 }
 
 impl Stream {
@@ -32,6 +34,7 @@ impl Stream {
             latent_dim: model.encoder_latent_dim().unwrap_or(0),
             codebook_size: model.codebook_size(),
             frame_size: model.frame_size(),
+            delay: model.delay(),
             stream: Locked::new(stream),
         }
     }
@@ -70,7 +73,12 @@ impl Stream {
                 latents_out(py, &all(py, outputs, Output::into_latents)?, self.latent_dim)?.into_any()
             }
             Direction::FromCodes | Direction::FromLatents => {
-                pcm_out(py, all(py, outputs, Output::into_pcm)?, longest * self.frame_size)?.into_any()
+                let rows = all(py, outputs, Output::into_pcm)?;
+                let samples = match self.delay {
+                    0 => longest * self.frame_size,
+                    _ => rows.iter().map(Vec::len).max().unwrap_or(0),
+                };
+                pcm_out(py, rows, samples)?.into_any()
             }
         })
     }

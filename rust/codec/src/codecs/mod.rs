@@ -6,6 +6,7 @@ mod fields;
 pub mod mimi;
 mod pocket;
 mod qwen;
+mod recognise;
 mod seanet;
 mod spellings;
 mod vibevoice;
@@ -14,9 +15,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::Plan;
-use crate::weights::{Checkpoint, Files, Found, Layout, detect};
+use crate::weights::{Checkpoint, Files, Found, Layout};
+pub use recognise::prefixes;
+use recognise::{locate, recognise};
 
 /// A kind of codec.
 pub(crate) struct Family {
@@ -26,6 +29,8 @@ pub(crate) struct Family {
     pub(crate) layouts: &'static [Layout],
     /// The `model_type`s of its configurations.
     model_types: &'static [&'static str],
+    /// Whether it is an encoder alone, which gives way to a whole codec beside it.
+    half: bool,
     /// Reads its configuration beside files in which it was found.
     describe: fn(&Files, &Found) -> Result<Description>,
 }
@@ -45,14 +50,15 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Opens a checkpoint: headers are read and names understood, tensors are read when asked for.
+    /// Opens a checkpoint: headers are read and names understood, tensors are read when asked for. `module` names one of
+    /// several codecs in the files of a larger model.
     ///
     /// # Errors
     /// [`Error::File`] for files that are missing, corrupt or hold no codec or more than one, [`Error::Config`] for a
     /// configuration that is not supported.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, module: Option<&str>) -> Result<Self> {
         let files = locate(path)?;
-        let (family, found, description) = recognise(&files)?;
+        let (family, found, description) = recognise(&files, module)?;
         let layout = &family.layouts[found.layout];
         let checkpoint = Checkpoint::new(files, found.prefix, layout, description.plan.tensors())?;
         Ok(Self { family, description, checkpoint })
@@ -73,73 +79,6 @@ static FAMILIES: [&Family; 6] = [
     &vibevoice::FAMILY,
     &vibevoice::ENCODER_FAMILY,
 ];
-
-/// The files at a path, in which a codec is looked for. Some models keep theirs in a file of its own, which nothing names:
-/// where the usual file of a directory has no codec, it is the one other file that has.
-///
-/// # Errors
-/// [`Error::File`] for files that are missing or corrupt, or several that might be meant.
-fn locate(path: &Path) -> Result<Files> {
-    let usual = Files::open(path, &[mimi::FILE_KEY]);
-    let is_settled = match &usual {
-        Ok(files) => holds_a_codec(files) || FAMILIES.iter().any(|family| is_of(files.config(), family)),
-        // a file that is damaged, and not the choice between files
-        Err(error) => !matches!(error, Error::File { path: at, .. } if at == path),
-    };
-    if is_settled || !path.is_dir() {
-        return usual;
-    }
-    let others = Files::in_directory(path)?;
-    let mut found: Vec<_> = others.iter().filter_map(|other| Files::open(other, &[]).ok()).collect();
-    found.retain(holds_a_codec);
-    if found.len() > 1 {
-        let names: Vec<_> = found.iter().filter_map(|files| files.path().file_name()?.to_str()).collect();
-        let message = format!("expected one file with a codec, found {}: {}", found.len(), names.join(", "));
-        return Err(Error::file(path, format!("{message}; give the path of the file instead")));
-    }
-    found.pop().map_or(usual, Ok)
-}
-
-/// Whether there are tensors that only a codec has.
-fn holds_a_codec(files: &Files) -> bool {
-    FAMILIES.iter().any(|family| detect(files.names(), family.layouts).iter().any(|found| found.certain))
-}
-
-/// The one codec in the files.
-///
-/// # Errors
-/// [`Error::File`] where there is none or more than one, [`Error::Config`] where its configuration is not supported.
-fn recognise(files: &Files) -> Result<(&'static Family, Found, Description)> {
-    let mut found: Vec<(&Family, Found)> = Vec::new();
-    for family in FAMILIES {
-        found.extend(detect(files.names(), family.layouts).into_iter().map(|found| (family, found)));
-    }
-    if found.iter().any(|(_, found)| found.certain) {
-        found.retain(|(_, found)| found.certain);
-    } else if let Some(&(family, _)) = found.iter().find(|(family, _)| is_of(files.config(), family)) {
-        found.retain(|(other, _)| other.kind == family.kind);
-    } else {
-        let first = found.first().map(|(family, _)| family.kind);
-        found.retain(|(family, _)| Some(family.kind) == first);
-    }
-    match <[_; 1]>::try_from(found) {
-        Ok([(family, found)]) => {
-            let description = (family.describe)(files, &found)?;
-            Ok((family, found, description))
-        }
-        Err(found) if found.is_empty() => {
-            let kinds: Vec<_> = FAMILIES.iter().map(|family| family.kind).collect();
-            let message = format!("expected the tensors of a codec ({}), found none of them", kinds.join(", "));
-            Err(Error::file(files.path(), message))
-        }
-        Err(found) => {
-            let (first, second) = (&found[0].1.prefix, &found[1].1.prefix);
-            let message =
-                format!("expected one codec, found several: with the prefix {first:?} and with the prefix {second:?}");
-            Err(Error::file(files.path(), message))
-        }
-    }
-}
 
 /// Whether a configuration says that it is of a family.
 fn is_of(config: Option<&Value>, family: &Family) -> bool {

@@ -22,6 +22,7 @@ pub(super) static FAMILY: Family = Family {
         ignored: |_| false,
     }],
     model_types: &["vibevoice_acoustic_tokenizer"],
+    half: false,
     describe,
 };
 
@@ -36,6 +37,7 @@ pub(super) static ENCODER_FAMILY: Family = Family {
         ignored: |_| false,
     }],
     model_types: &["vibevoice_acoustic_tokenizer_encoder"],
+    half: true,
     describe: describe_encoder,
 };
 

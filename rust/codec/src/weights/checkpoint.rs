@@ -54,13 +54,15 @@ impl Checkpoint {
         &self.prefix
     }
 
-    /// The halves of which the checkpoint has any tensor.
+    /// The halves of the codec that the checkpoint has: one of two is missing where none of its tensors is there.
     pub(crate) fn parts(&self) -> Parts {
-        let has =
-            |part| self.tensors.values().any(|(spec, place)| spec.part == part && self.files.contains(&place.name));
-        match (has(Part::Encoder), has(Part::Decoder)) {
-            (true, false) => Parts::Encoder,
-            (false, true) => Parts::Decoder,
+        let missing = |part| {
+            let mut own = self.tensors.values().filter(|(spec, _)| spec.part == part).peekable();
+            own.peek().is_some() && own.all(|(_, place)| !self.files.contains(&place.name))
+        };
+        match (missing(Part::Encoder), missing(Part::Decoder)) {
+            (false, true) => Parts::Encoder,
+            (true, false) => Parts::Decoder,
             _ => Parts::Both,
         }
     }

@@ -41,6 +41,7 @@ pub(super) static FAMILY: Family = Family {
         },
     ],
     model_types: MODEL_TYPES,
+    half: false,
     describe,
 };
 

@@ -22,6 +22,7 @@ pub(in crate::codecs) static FAMILY: Family = Family {
         ignored: |name| name == "code_offset" || name.ends_with(".inv_freq"),
     }],
     model_types: MODEL_TYPES,
+    half: false,
     describe,
 };
 

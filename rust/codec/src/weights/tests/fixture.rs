@@ -26,7 +26,7 @@ impl fmt::Debug for Codec {
 }
 
 pub(crate) fn open(path: &Path) -> Result<Codec> {
-    Opened::open(path).map(Codec)
+    Opened::open(path, None).map(Codec)
 }
 
 impl Codec {
