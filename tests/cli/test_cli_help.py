@@ -11,10 +11,18 @@ import pytest
 from command import mimi
 
 import mimi_codec
-from mimi_codec.cli import EXAMPLES, _parser, bench, decode, demo, encode, info, tokens
+from mimi_codec.cli import EXAMPLES, _parser, bench, decode, demo, encode, info, tokenize, tokens
 
 WATCHDOG = 120
-COMMANDS = {"encode": encode, "decode": decode, "info": info, "tokens": tokens, "demo": demo, "bench": bench}
+COMMANDS = {
+    "encode": encode,
+    "decode": decode,
+    "info": info,
+    "tokens": tokens,
+    "tokenize": tokenize,
+    "demo": demo,
+    "bench": bench,
+}
 
 
 def example_lines() -> list[str]:
@@ -47,7 +55,7 @@ def test_examples_are_understood(line):
 
 
 def test_every_command_that_loads_a_model_takes_dtype():
-    for command in ("encode", "decode", "info", "tokens", "demo", "bench"):
+    for command in COMMANDS:
         assert "--dtype" in mimi(command, "--help").stdout.decode()
 
 

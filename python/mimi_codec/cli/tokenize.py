@@ -22,7 +22,7 @@ EXAMPLES = """\
   mimi tokenize recordings/ -o out/ -k 8 --jobs 8         the same command again does what is left
   mimi tokenize clips.jsonl -o out/ -k 32                 a list with a "path" in each line, and an "id" if it likes
   mimi tokenize 'books/**/*.flac' -o out/ --channels first
-  mimi tokenize recordings/ -o out/ -k 8 --rank $SLURM_PROCID --world $SLURM_NTASKS
+  mimi tokenize recordings/ -o out/ -k 8 --rank 3 --world 64     shards 3, 67, ... of 256
   mimi tokenize --status -o out/
   mimi tokenize recordings/ -o out/ -k 8 --retry-failed"""
 

@@ -71,24 +71,24 @@ class Engine:
         Raises:
             OSError: a shard cannot be written. Those that are there are whole, and the others can be made later.
         """
-        threads = [
-            threading.Thread(target=self._guarded, args=(work, channel), name=f"mimi-{work.__name__}", daemon=True)
-            for channel in self._channels
-            for work in (self._read, self._encode)
-        ]
+        # Not `Thread.join`: a Ctrl-C in it makes Python 3.11 take the thread for ended.
+        ended: list[threading.Event] = []
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(TICK)
+            for channel in self._channels:
+                for work in (self._read, self._encode):
+                    over = threading.Event()
+                    arguments = (work, channel, over)
+                    threading.Thread(target=self._guarded, args=arguments, name="mimi-corpora", daemon=True).start()
+                    ended.append(over)
+            for over in ended:
+                while not over.wait(TICK):
                     if tick():
                         self._end()
+            tick()
         finally:
             self._end()
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
+            for over in ended:
+                over.wait()
             self._schedule.close()
         if self._error is not None:
             raise self._error
@@ -99,7 +99,7 @@ class Engine:
         for channel in self._channels:
             channel.close()
 
-    def _guarded(self, work: Callable[[Passage], None], channel: Passage) -> None:
+    def _guarded(self, work: Callable[[Passage], None], channel: Passage, over: threading.Event) -> None:
         try:
             work(channel)
         except (Closed, StoppedError):
@@ -108,6 +108,8 @@ class Engine:
             with self._lock:
                 self._error = self._error or error
             self._end()
+        finally:
+            over.set()
 
     def _read(self, channel: Passage) -> None:
         """A clip, its blocks and None, as often as there are clips; then None."""
