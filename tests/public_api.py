@@ -19,8 +19,10 @@ MODULES = (
     "mimi_codec.latent_codec",
     "mimi_codec.loading",
     "mimi_codec.model",
+    "mimi_codec.qwen",
     "mimi_codec.streams",
     "mimi_codec.synthetic",
+    "mimi_codec.token_codec",
     "mimi_codec.token_files",
     "mimi_codec.tokens",
     "mimi_codec.tokens.csm",
@@ -32,6 +34,7 @@ MODULES = (
     "mimi_codec.pocket_tts",
     "mimi_codec.rustymimi",
     "mimi_codec.transformers",
+    "mimi_codec.vibevoice",
 )
 
 

@@ -1,4 +1,4 @@
-"""The tokenizers of VibeVoice: continuous latents, 7.5 frames a second, and noise where a user asks for it."""
+"""The tokenizers of VibeVoice: continuous latents, 7.5 frames per second, and noise where a user asks for it."""
 
 from __future__ import annotations
 
