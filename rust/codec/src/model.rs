@@ -75,6 +75,7 @@ impl Model {
             (join(encoder), join(decoder), quantizer.transpose(), embedding.transpose())
         });
         let (encoder, decoder, quantizer, embedding) = (encoder?, decoder?, quantizer?, embedding?);
+        mimi_kernels::give_back_freed_memory();
         let halves = [&encoder, &decoder].into_iter().flatten().map(|(_, bytes)| *bytes).sum::<usize>();
         let between = [quantizer.as_ref().map(|(_, bytes)| bytes), embedding.as_ref().map(|(_, bytes)| bytes)];
         let weight_bytes = halves + between.into_iter().flatten().sum::<usize>();

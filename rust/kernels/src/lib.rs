@@ -36,6 +36,7 @@ pub use code_search::{Codebook, Unmeasurable};
 pub use depthwise::{Depthwise, depthwise};
 pub use elementwise::{activate, elu, gated};
 pub use epilogue::{Activation, Epilogue};
+pub use memory::give_back_freed_memory;
 pub use norm::{layer_norm, rms_norm};
 pub use packed::{PackedMatrix, Precision};
 pub use product::product;

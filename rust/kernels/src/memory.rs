@@ -73,6 +73,16 @@ fn advise_huge_pages<T>(start: NonNull<T>, bytes: usize) {
     let _ = (start, bytes);
 }
 
+/// Gives memory that was freed back to the system. The allocator of glibc keeps pieces of up to 32 MB, and reading and
+/// packing the weights of a model leaves many of them behind.
+pub fn give_back_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it may be called at any time, from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 impl<T: Number> Drop for Buffer<T> {
     fn drop(&mut self) {
         if self.len > 0 {
