@@ -32,6 +32,7 @@ MODULES = (
     "mimi_codec.tokens.talker_prompts",
     "mimi_codec.moshi",
     "mimi_codec.pocket_tts",
+    "mimi_codec.ray",
     "mimi_codec.rustymimi",
     "mimi_codec.transformers",
     "mimi_codec.vibevoice",

@@ -12,9 +12,9 @@ import termios
 
 import numpy as np
 import pytest
-from corpus import check, ids_of, make_clips, shards_of
 
 import signals
+from corpus import check, ids_of, make_clips, shards_of
 from mimi_codec.cli import main
 from mimi_codec.corpora import read_rows
 

@@ -4,9 +4,9 @@ import sys
 
 import numpy as np
 import pytest
-from corpus import K
 
 import signals
+from corpus import K
 from mimi_codec.corpora import read_rows
 from mimi_codec.corpora.channel import Channel, Closed
 from mimi_codec.corpora.coding import even

@@ -38,7 +38,7 @@ class Coder:
         self._stream = self.stream(channels)
         self._stream.reset()
 
-    def push(self, pcm: Float32Array, stop: Stop) -> AnyArray:
+    def push(self, pcm: Float32Array, stop: Stop | None) -> AnyArray:
         """Samples (C, n) to frames (C, K, m) or (C, D, m)."""
         return self._stream.push(pcm[:, np.newaxis], stop=stop)
 

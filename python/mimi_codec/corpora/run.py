@@ -29,7 +29,7 @@ from .summary import Summary, summed
 
 if TYPE_CHECKING:
     from ..latent_codec import LatentCodec
-    from ..model import Mimi
+    from ..token_codec import TokenCodec
 
 DEFAULT_MODEL = "kyutai/mimi"
 SHARDS = 256
@@ -140,7 +140,7 @@ def _check_rank(rank: int, world: int, shards: int) -> None:
 def tokenize(
     items: ItemsInput,
     out: str | os.PathLike[str],
-    codec: Mimi | LatentCodec | str | os.PathLike[str] = DEFAULT_MODEL,
+    codec: TokenCodec | LatentCodec | str | os.PathLike[str] = DEFAULT_MODEL,
     *,
     num_codebooks: int | None = None,
     latents: bool = False,

@@ -76,7 +76,7 @@ class Parquet(Format):
             inner = arrow.ListArray.from_arrays(_offsets(lengths), values)
         else:
             inner = arrow.FixedSizeListArray.from_arrays(values, content.width)
-        return arrow.ListArray.from_arrays(outer, inner, mask=arrow.array(missing))
+        return arrow.ListArray.from_arrays(outer, inner, mask=arrow.array(missing, arrow.bool_()))
 
     def read(self, path: Path) -> Iterator[Row]:
         """The rows of a shard."""
