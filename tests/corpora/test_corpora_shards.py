@@ -4,13 +4,15 @@ import random
 
 import numpy as np
 import pytest
-from corpus import SHARDS, K, check, expected, ids_of, shards_of
 
 import mimi_codec
+from corpus import SHARDS, K, check, expected, ids_of, shards_of
+from mimi_codec import read_audio
 from mimi_codec.corpora import read_rows, status, tokenize
 from mimi_codec.corpora.plan import Plan
 from mimi_codec.corpora.plan import read as read_plan
 from mimi_codec.errors import ConfigError, InputTypeError, LoadError
+from mimi_codec.synthetic_family import write_synthetic_family
 
 FORMATS = ("parquet", "webdataset", "files")
 
@@ -40,6 +42,24 @@ def test_a_codec_without_codes(clips, latent_codec, tmp_path, file_format):
     tokenize(clips, tmp_path / "out", latent_codec, shards=2, file_format=file_format)
     check(tmp_path / "out", clips, latent_codec, latents=True)
     assert read_plan(tmp_path / "out").codec == "pocket-tts"
+
+
+@pytest.mark.parametrize("kind", ["qwen3-tts", "vibevoice", "vibevoice-encoder"])
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_every_codec(clips, tmp_path, file_format, kind):
+    """Codes and latents of other rates, and clips of which the codec leaves out the end, or all."""
+    codec = mimi_codec.load(write_synthetic_family(tmp_path / "model", kind), parts="encoder")
+    latents = not hasattr(codec, "encode")
+    items = [(name, clips / name) for name in sorted(ids_of(clips))[:5]] + [("short", np.zeros(3, np.float32))]
+    tokenize(items, tmp_path / "out", codec, shards=2, file_format=file_format)
+    rows = list(read_rows(tmp_path / "out"))
+    assert {row.id for row in rows} == {name for name, _ in items}
+    for row in rows:
+        pcm = np.zeros(3, np.float32) if row.id == "short" else read_audio(clips / row.id, codec.sample_rate)
+        wanted = codec.encode_latents(pcm).T if latents else codec.encode(pcm)
+        np.testing.assert_array_equal(row.frames, wanted)
+        assert (row.num_samples, row.error) == (len(pcm), None)
+        assert row.num_frames == wanted.shape[0 if latents else 1]
 
 
 @pytest.mark.parametrize("channels", ["mix", "first", "separate"])

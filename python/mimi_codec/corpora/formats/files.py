@@ -72,6 +72,8 @@ def _loaded(path: Path) -> dict[str, Any]:
 def _write_clip(file: BinaryIO, *, row: Row, plan: Plan) -> None:
     frames = row.frames
     assert frames is not None
+    # A codec may leave out the end of a clip, and a file holds no more sound than its frames do.
+    samples = min(row.num_samples, row.num_frames * plan.frame_size)
     if plan.content == "latents":
         found = Latents(
             np.ascontiguousarray(frames.T, np.float32),
@@ -79,12 +81,12 @@ def _write_clip(file: BinaryIO, *, row: Row, plan: Plan) -> None:
             plan.revision,
             plan.sample_rate,
             plan.frame_rate,
-            row.num_samples,
+            samples,
         )
         write_latents(file, found, "safetensors")
         return
     codec = Codec(plan.model, plan.revision, plan.sample_rate, plan.frame_rate, plan.codebook_size or 1)
-    write_tokens(file, Tokens.of_codec(codec, frames.astype(np.int64), row.num_samples), "safetensors")
+    write_tokens(file, Tokens.of_codec(codec, frames.astype(np.int64), samples), "safetensors")
 
 
 def _read_clip(path: Path, plan: Plan) -> AnyArray:
