@@ -15,6 +15,7 @@ from local_cluster import start
 
 from corpus import K, ids_of
 from mimi_codec import read_sound
+from mimi_codec.corpora import read_rows, status
 from mimi_codec.errors import ConfigError, InputTypeError
 from mimi_codec.ray import MimiDecode, MimiEncode, tokenize
 
@@ -47,6 +48,8 @@ ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 def check(out: Path, clips: Path, model, failed=()) -> None:
     """Every clip is there once, as `encode` alone makes it."""
     rows = pyarrow.parquet.read_table(out / "data").to_pylist()
+    read = {row.id: row for row in read_rows(out)}
+    assert len(read) == len(rows)
     assert sorted(row["id"] for row in rows) == sorted(ids_of(clips))
     for row in rows:
         if row["id"] in failed:
@@ -54,6 +57,7 @@ def check(out: Path, clips: Path, model, failed=()) -> None:
             continue
         assert row["error"] is None, row
         pcm = read_sound(clips / row["id"], 24000).samples
+        np.testing.assert_array_equal(row["codes"], read[row["id"]].frames)
         np.testing.assert_array_equal(row["codes"], model.encode(pcm, num_codebooks=K))
         assert row["num_samples"] == len(pcm)
 
@@ -115,6 +119,8 @@ class TestCluster:
         assert {path: path.stat().st_mtime_ns for path in (out / "data").iterdir()} == before
         with pytest.raises(ConfigError, match="codebooks is 8 there and 4 here"):
             tokenize(clips, out, str(model), num_codebooks=4)
+        with pytest.raises(ConfigError, match="was made on Ray"):
+            status(out)
 
     def test_bad_clips(self, clips, model, quick, tmp_path):
         import shutil

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NAME = "plan.json"
 VERSION = 1
+BY_RAY = "ray-parquet"
+"""The format of what `mimi_codec.ray.tokenize` makes: Parquet too, but the files are named and divided by Ray."""
 FOR_INFORMATION = ("model",)
 """What a run may have another value of: one model may lie in two places."""
 

@@ -19,6 +19,7 @@ from . import plan as plans
 from .coding import Coder, content_of
 from .engine import Engine
 from .formats import FormatName, format_of
+from .formats.parquet import Parquet
 from .items import Item, ItemsInput, corpus_of
 from .plan import Plan, describe, hash_of_ids, write_or_check
 from .progress import Progress, Tally
@@ -226,7 +227,7 @@ def read_rows(out: str | os.PathLike[str]) -> Iterator[Row]:
     """The clips of all shards that are there, whatever their format, shard by shard and in the order of their ids.
 
     Args:
-        out: the directory of `tokenize`.
+        out: the directory of `tokenize`, this one or that of `mimi_codec.ray`.
 
     Yields:
         A `Row` for each clip, or for each channel of a clip whose channels are kept separate.
@@ -245,6 +246,9 @@ def read_rows(out: str | os.PathLike[str]) -> Iterator[Row]:
     """
     root = Path(out)
     plan: Plan = plans.read(root)
+    if plan.format == plans.BY_RAY:
+        yield from Parquet().read_loose(root / DATA, plan.what)
+        return
     form = format_of(plan.format)
     for number in range(plan.shards):
         path = path_of(root, number, plan.shards, form.suffix)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _found
+from ..errors import ConfigError
 from . import plan as plans
 from .formats import format_of
 from .progress import duration
@@ -184,7 +185,7 @@ def status(out: str | Path) -> Status:
         The shards and clips that are there, those that are not, and the failures.
 
     Raises:
-        ConfigError: a package is missing that reads the shards.
+        ConfigError: a package is missing that reads the shards, or they were made on Ray.
         LoadError: there is no plan, or a file is not a shard.
 
     Example:
@@ -197,6 +198,10 @@ def status(out: str | Path) -> Status:
     """
     root = Path(out)
     plan = plans.read(root)
+    if plan.format == plans.BY_RAY:
+        raise ConfigError(
+            f"{out} was made on Ray, which has no shards: the same call of mimi_codec.ray.tokenize goes on"
+        )
     form = format_of(plan.format)
     there: list[ShardFacts] = []
     left: list[int] = []

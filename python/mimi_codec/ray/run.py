@@ -15,7 +15,7 @@ from .._options import PADDINGS, Padding, choice
 from ..audio import Channels
 from ..corpora.coding import Coder, content_of
 from ..corpora.items import Corpus, corpus_of
-from ..corpora.plan import NAME, Plan, describe, hash_of_ids, write_or_check
+from ..corpora.plan import BY_RAY, NAME, Plan, describe, hash_of_ids, write_or_check
 from ..corpora.shards import DATA, kind_of
 from ..corpora.summary import failed_text
 from ..errors import ConfigError, InputTypeError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ..latent_codec import LatentCodec
     from ..token_codec import TokenCodec
 
-FORMAT = "ray-parquet"
 CHECKPOINT = "checkpoint"
 PENDING = ".pending.parquet"  # Ray's sign for ids whose rows are being written
 
@@ -191,7 +190,7 @@ def _plan(codec: Any, corpus: Corpus, num_codebooks: int | None, latents: bool, 
     stream = Coder(loaded, content, options["padding"]).stream(1)
     ids = [item.id for item in corpus.items]
     known = {"shards": 0, "clips": len(ids), "ids": hash_of_ids(ids), "clips_in_shards": list[int]()}
-    return describe(loaded, content, stream, format=FORMAT, **known, **options)
+    return describe(loaded, content, stream, format=BY_RAY, **known, **options)
 
 
 def _all_done(root: Path, plan: Plan) -> bool:

@@ -85,6 +85,13 @@ class Parquet(Format):
             for number in range(file.num_row_groups):
                 yield from rows_of(file.read_row_group(number), content)
 
+    def read_loose(self, directory: Path, content: Content) -> Iterator[Row]:
+        """The rows of all files of a directory, which say nothing of themselves."""
+        for path in sorted(directory.glob("*.parquet")):
+            with self._opened(path) as file:
+                for number in range(file.num_row_groups):
+                    yield from rows_of(file.read_row_group(number), content)
+
     def head(self, path: Path) -> Head:
         """What a shard says of itself."""
         with self._opened(path) as file:
