@@ -36,7 +36,7 @@ class Facts:
 
     @property
     def layout(self) -> str:
-        """Spelling of the tensor names in the files: "transformers", "transformers-5", "kyutai" or "qwen-tts"."""
+        """Whose spelling the tensor names have: "transformers", "transformers-5", "kyutai", "qwen-tts" or "microsoft"."""
         return self._core.layout
 
     @property

@@ -108,7 +108,12 @@ fn named(mut found: Vec<(&'static Family, Found)>, module: Option<&str>) -> Vec<
     match module {
         Some(module) => found.retain(|(_, found)| {
             let own = module_of(found);
-            own == module || own.strip_suffix(module).is_some_and(|rest| rest.ends_with('.'))
+            // An encoder alone may be the only half of the module that it lies in.
+            let names = [Some(own), own.strip_suffix(".encoder")];
+            names
+                .into_iter()
+                .flatten()
+                .any(|own| own == module || own.strip_suffix(module).is_some_and(|rest| rest.ends_with('.')))
         }),
         None if found.iter().any(|(family, _)| !family.half) => found.retain(|(family, _)| !family.half),
         None => {}

@@ -2,25 +2,37 @@
 //!
 //! The acoustic tokenizer has both halves. The semantic one is an encoder alone, as are both of VibeVoice-ASR's.
 
-use serde_json::{Map, Value, json};
+mod config;
 
-use super::fields::{Fields, MAX_COUNT, MAX_SIZE, require, wrong};
+use serde_json::{Value, json};
+
+use super::fields::wrong;
 use super::seanet::{plain_conv, plain_conv_transpose};
 use super::{Description, Family, nested_config, says, spellings};
 use crate::error::Result;
-use crate::plan::{Activation, Chain, Conv, Linear, Node, Norm, NormKind, Plan, Residual, Rest};
-use crate::weights::{Files, Found, Layout};
+use crate::plan::{Activation, Chain, Conv, Linear, Node, Norm, NormKind, Plan, Residual, Rest, TensorSpec};
+use crate::weights::{Files, Found, Layout, Spelled};
+use config::Config;
 
 /// The acoustic tokenizer.
 pub(super) static FAMILY: Family = Family {
     kind: "vibevoice",
-    layouts: &[Layout {
-        name: "transformers",
-        markers: &["encoder.stem.conv.conv.", "decoder.stem.conv.conv."],
-        own: &["encoder.stem.conv.conv.", "decoder.stem.conv.conv."],
-        spell: spellings::transformers,
-        ignored: |_| false,
-    }],
+    layouts: &[
+        Layout {
+            name: "transformers",
+            markers: &["encoder.stem.conv.conv.", "decoder.stem.conv.conv."],
+            own: &["encoder.stem.conv.conv.", "decoder.stem.conv.conv."],
+            spell: spellings::transformers,
+            ignored: |_| false,
+        },
+        Layout {
+            name: "microsoft",
+            markers: &["decoder.upsample_layers.0.0.conv."],
+            own: &["decoder.upsample_layers.0.0.conv."],
+            spell: microsoft,
+            ignored: |_| false,
+        },
+    ],
     model_types: &["vibevoice_acoustic_tokenizer"],
     half: false,
     describe,
@@ -29,13 +41,22 @@ pub(super) static FAMILY: Family = Family {
 /// An encoder alone.
 pub(super) static ENCODER_FAMILY: Family = Family {
     kind: "vibevoice-encoder",
-    layouts: &[Layout {
-        name: "transformers",
-        markers: &["stem.conv.conv."],
-        own: &["stem.conv.conv."],
-        spell: spellings::transformers,
-        ignored: |_| false,
-    }],
+    layouts: &[
+        Layout {
+            name: "transformers",
+            markers: &["stem.conv.conv."],
+            own: &["stem.conv.conv."],
+            spell: spellings::transformers,
+            ignored: |_| false,
+        },
+        Layout {
+            name: "microsoft",
+            markers: &["downsample_layers.0.0.conv."],
+            own: &["downsample_layers.0.0.conv."],
+            spell: microsoft,
+            ignored: |_| false,
+        },
+    ],
     model_types: &["vibevoice_acoustic_tokenizer_encoder"],
     half: true,
     describe: describe_encoder,
@@ -44,18 +65,30 @@ pub(super) static ENCODER_FAMILY: Family = Family {
 /// Samples per second, which the configuration does not say.
 const SAMPLE_RATE: usize = 24_000;
 
-/// The sizes of a tokenizer.
-#[derive(Clone, Debug, PartialEq)]
-struct Config {
-    hidden_size: usize,
-    kernel_size: usize,
-    rms_norm_eps: f64,
-    num_filters: usize,
-    downsampling_ratios: Vec<usize>,
-    depths: Vec<usize>,
-    hidden_act: String,
-    ffn_expansion: usize,
-    vae_std: f64,
+/// The names in Microsoft's files, where the stem is the first of the stages, and convolutions lie in wrappers.
+fn microsoft(spec: &TensorSpec) -> Spelled {
+    let name = &spec.name;
+    let (half, rest) = match name.split_once('.') {
+        Some((half @ ("encoder" | "decoder"), rest)) => (format!("{half}."), rest),
+        _ => (String::new(), name.as_str()),
+    };
+    let sampling = if half == "decoder." { "upsample_layers" } else { "downsample_layers" };
+    let (stage, rest) = match rest.strip_prefix("stem.") {
+        Some(rest) => (0, rest),
+        None => {
+            let numbered = rest.strip_prefix("conv_layers.").and_then(|rest| rest.split_once('.'));
+            match numbered.and_then(|(number, rest)| Some((number.parse::<usize>().ok()? + 1, rest))) {
+                Some(found) => found,
+                // The head has one wrapper more.
+                None => return Spelled::Whole(vec![format!("{half}{}", rest.replacen("conv.", "conv.conv.", 1))]),
+            }
+        }
+    };
+    let spelled = match rest.strip_prefix("stage.") {
+        Some(block) => format!("stages.{stage}.{}", block.replacen("mixer.conv.", "mixer.conv.conv.conv.", 1)),
+        None => format!("{sampling}.{stage}.0.{rest}"),
+    };
+    Spelled::Whole(vec![format!("{half}{spelled}")])
 }
 
 fn describe(files: &Files, found: &Found) -> Result<Description> {
@@ -67,9 +100,9 @@ fn describe(files: &Files, found: &Found) -> Result<Description> {
 fn describe_encoder(files: &Files, found: &Found) -> Result<Description> {
     let semantic = found.prefix.contains("semantic");
     let keys: &[&str] = if semantic {
-        &["semantic_model_config", "semantic_tokenizer_encoder_config"]
+        &["semantic_model_config", "semantic_tokenizer_encoder_config", "semantic_tokenizer_config"]
     } else {
-        &["acoustic_tokenizer_encoder_config", "audio_config"]
+        &["acoustic_tokenizer_encoder_config", "audio_config", "acoustic_tokenizer_config"]
     };
     let width = if semantic { 128 } else { 64 };
     let config = Config::of(files, found, &ENCODER_FAMILY, keys, width)?;
@@ -89,60 +122,6 @@ impl Config {
         let value = if own { root } else { nested().unwrap_or(root) };
         let Value::Object(map) = value else { return Err(wrong("config.json", "an object", value)) };
         Self::read(map, width)
-    }
-
-    fn read(map: &Map<String, Value>, width: usize) -> Result<Self> {
-        let fields = Fields(map);
-        let channels = fields.size("channels", 1)?;
-        require(channels == 1, "channels", "1", channels)?;
-        let config = Self {
-            hidden_size: fields.size("hidden_size", width)?,
-            kernel_size: fields.size("kernel_size", 7)?,
-            rms_norm_eps: fields.number("rms_norm_eps", 1e-5)?,
-            num_filters: fields.size("num_filters", 32)?,
-            downsampling_ratios: fields.sizes("downsampling_ratios", vec![2, 2, 4, 5, 5, 8])?,
-            depths: fields.sizes("depths", vec![3, 3, 3, 3, 3, 3, 8])?,
-            hidden_act: fields.text("hidden_act", "gelu")?,
-            ffn_expansion: fields.size("ffn_expansion", 4)?,
-            vae_std: fields.number("vae_std", 0.625)?,
-        };
-        config.check()?;
-        Ok(config)
-    }
-
-    fn check(&self) -> Result<()> {
-        let sizes = [
-            ("hidden_size", self.hidden_size),
-            ("kernel_size", self.kernel_size),
-            ("num_filters", self.num_filters),
-            ("ffn_expansion", self.ffn_expansion),
-        ];
-        let ratios = self.downsampling_ratios.iter().map(|&ratio| ("downsampling_ratios", ratio));
-        for (field, size) in sizes.into_iter().chain(ratios) {
-            require((1..=MAX_SIZE).contains(&size), field, &format!("a value between 1 and {MAX_SIZE}"), size)?;
-        }
-        let stages = self.downsampling_ratios.len();
-        require(stages <= 20, "downsampling_ratios", "at most 20 ratios", stages)?;
-        let depths = self.depths.len();
-        require(depths == stages + 1, "depths", &format!("{} depths, one more than ratios", stages + 1), depths)?;
-        for &depth in &self.depths {
-            require(depth <= MAX_COUNT, "depths", &format!("at most {MAX_COUNT}"), depth)?;
-        }
-        let widest = self.channels(stages).saturating_mul(self.ffn_expansion);
-        require(widest <= MAX_SIZE, "num_filters", &format!("at most {MAX_SIZE} channels"), widest)?;
-        let frame = self.downsampling_ratios.iter().fold(1_usize, |product, &ratio| product.saturating_mul(ratio));
-        require(frame <= MAX_SIZE, "downsampling_ratios", &format!("frames of at most {MAX_SIZE} samples"), frame)?;
-        let act = &self.hidden_act;
-        let known = matches!(act.as_str(), "gelu" | "gelu_pytorch_tanh" | "gelu_new" | "silu");
-        require(known, "hidden_act", "a GELU or \"silu\"", act)?;
-        let (eps, std) = (self.rms_norm_eps, self.vae_std);
-        require(eps.is_finite() && eps >= 0.0, "rms_norm_eps", "a number >= 0", eps)?;
-        require(std.is_finite() && std >= 0.0, "vae_std", "a number >= 0", std)
-    }
-
-    /// Channels after so many stages of the encoder, and before as many of the decoder's last ones.
-    fn channels(&self, stage: usize) -> usize {
-        self.num_filters.saturating_mul(1 << stage)
     }
 
     fn conv(&self, name: String, c_in: usize, c_out: usize) -> Node {
@@ -232,21 +211,7 @@ impl Config {
             _ if name.contains("conv_layers") => "num_filters",
             _ => "hidden_size",
         })?;
-        let config = json!({
-            "model_type": model_type,
-            "architectures": [class],
-            "channels": 1,
-            "hidden_size": self.hidden_size,
-            "kernel_size": self.kernel_size,
-            "rms_norm_eps": self.rms_norm_eps,
-            "layer_scale_init_value": 1e-6,
-            "num_filters": self.num_filters,
-            "downsampling_ratios": self.downsampling_ratios,
-            "depths": self.depths,
-            "hidden_act": self.hidden_act,
-            "ffn_expansion": self.ffn_expansion,
-            "vae_std": self.vae_std,
-        });
+        let config = self.to_value(model_type, class);
         Ok(Description { plan, config })
     }
 }
