@@ -27,6 +27,7 @@ pub(crate) fn padding(py: Python<'_>, name: &str) -> PyResult<Padding> {
 #[pymethods]
 impl Model {
     #[staticmethod]
+    #[expect(clippy::too_many_arguments, reason = "each option of loading is one")]
     fn load(
         py: Python<'_>,
         path: &str,
