@@ -127,3 +127,21 @@ pub(super) const MAX_COUNT: usize = 1 << 10;
 pub(super) fn require(holds: bool, field: &str, expected: &str, got: impl std::fmt::Display) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::config(field, format!("expected {expected}, got {got}"))) }
 }
+
+/// Checks what the configurations of all attention layers have in common.
+pub(super) fn check_heads(heads: usize, kv_heads: usize, head_dim: usize) -> Result<()> {
+    require(heads.is_multiple_of(kv_heads), "num_key_value_heads", &format!("a divisor of {heads}"), kv_heads)?;
+    require(head_dim.is_multiple_of(2), "head_dim", "an even number", head_dim)?;
+    let together = heads.saturating_mul(head_dim);
+    require(together <= MAX_SIZE, "head_dim", &format!("all heads together at most {MAX_SIZE} wide"), together)
+}
+
+/// A number that is not negative, such as the epsilon of a norm.
+pub(super) fn check_not_negative(field: &str, value: f64) -> Result<()> {
+    require(value.is_finite() && value >= 0.0, field, "a number >= 0", value)
+}
+
+/// The base of rotary frequencies.
+pub(super) fn check_theta(theta: f64) -> Result<()> {
+    require(theta.is_finite() && theta > 0.0, "rope_theta", "a positive number", theta)
+}

@@ -1,7 +1,7 @@
 //! What a configuration must be for the codec to be built from it. The sizes bound every later allocation.
 
 use super::config::MimiConfig;
-use crate::codecs::fields::{MAX_COUNT, MAX_SIZE, require};
+use crate::codecs::fields::{MAX_COUNT, MAX_SIZE, check_not_negative, require};
 use crate::error::Result;
 
 impl MimiConfig {
@@ -31,7 +31,7 @@ impl MimiConfig {
         require(theta.is_finite() && theta > 0.0, "rope_parameters", "a positive rope_theta", theta)?;
         let gelu = matches!(self.hidden_act.as_str(), "gelu" | "gelu_pytorch_tanh" | "gelu_new");
         require(gelu, "hidden_act", "\"gelu\", \"gelu_pytorch_tanh\" or \"gelu_new\"", &self.hidden_act)?;
-        require(self.norm_eps.is_finite() && self.norm_eps >= 0.0, "norm_eps", "a number >= 0", self.norm_eps)
+        check_not_negative("norm_eps", self.norm_eps)
     }
 
     fn validate_sizes(&self) -> Result<()> {

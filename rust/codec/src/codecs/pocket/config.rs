@@ -5,7 +5,9 @@
 use serde_json::{Map, Value, json};
 
 use super::MODEL_TYPES;
-use crate::codecs::fields::{Fields, MAX_COUNT, MAX_SIZE, require, wrong};
+use crate::codecs::fields::{
+    Fields, MAX_COUNT, MAX_SIZE, check_heads, check_not_negative, check_theta, require, wrong,
+};
 use crate::error::{Error, Result};
 use crate::weights::Files;
 
@@ -253,26 +255,12 @@ impl Config {
         require(residuals <= MAX_COUNT, "num_residual_layers", &format!("at most {MAX_COUNT}"), residuals)?;
         let act = &self.hidden_act;
         require(matches!(act.as_str(), "gelu" | "gelu_pytorch_tanh" | "gelu_new"), "hidden_act", "a GELU", act)?;
-        require(self.norm_eps.is_finite() && self.norm_eps >= 0.0, "norm_eps", "a number >= 0", self.norm_eps)?;
-        require(
-            self.rope_theta.is_finite() && self.rope_theta > 0.0,
-            "rope_theta",
-            "a positive number",
-            self.rope_theta,
-        )?;
+        check_not_negative("norm_eps", self.norm_eps)?;
+        check_theta(self.rope_theta)?;
         for half in halves {
-            let (heads, kv_heads) = (half.num_attention_heads, half.num_key_value_heads);
             let layers = half.num_hidden_layers;
             require(layers <= MAX_COUNT, "num_hidden_layers", &format!("at most {MAX_COUNT}"), layers)?;
-            require(heads.is_multiple_of(kv_heads), "num_key_value_heads", &format!("a divisor of {heads}"), kv_heads)?;
-            require(half.head_dim.is_multiple_of(2), "head_dim", "an even number", half.head_dim)?;
-            let together = heads.saturating_mul(half.head_dim);
-            require(
-                together <= MAX_SIZE,
-                "head_dim",
-                &format!("all heads together at most {MAX_SIZE} wide"),
-                together,
-            )?;
+            check_heads(half.num_attention_heads, half.num_key_value_heads, half.head_dim)?;
             require(self.compress <= half.num_filters, "compress", "at most num_filters", self.compress)?;
             let widest = self.seanet(half).channels(count);
             require(widest <= MAX_SIZE, "num_filters", &format!("at most {MAX_SIZE} channels"), widest)?;

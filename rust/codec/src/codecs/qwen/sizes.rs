@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::codecs::fields::{Fields, MAX_COUNT, MAX_SIZE, require};
+use crate::codecs::fields::{Fields, MAX_COUNT, MAX_SIZE, check_heads, check_not_negative, check_theta, require};
 use crate::error::Result;
 
 /// The sizes of a decoder.
@@ -85,11 +85,7 @@ impl Sizes {
         {
             require(list.len() <= 20, field, "at most 20 of them", list.len())?;
         }
-        let (heads, kv_heads) = (self.num_attention_heads, self.num_key_value_heads);
-        require(heads.is_multiple_of(kv_heads), "num_key_value_heads", &format!("a divisor of {heads}"), kv_heads)?;
-        require(self.head_dim.is_multiple_of(2), "head_dim", "an even number", self.head_dim)?;
-        let together = heads.saturating_mul(self.head_dim);
-        require(together <= MAX_SIZE, "head_dim", &format!("all heads together at most {MAX_SIZE} wide"), together)?;
+        check_heads(self.num_attention_heads, self.num_key_value_heads, self.head_dim)?;
         // Each rate halves the channels.
         let halves = 1_usize << self.upsample_rates.len();
         require(
@@ -98,18 +94,8 @@ impl Sizes {
             &format!("a multiple of {halves}"),
             self.decoder_dim,
         )?;
-        require(
-            self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0,
-            "rms_norm_eps",
-            "a number >= 0",
-            self.rms_norm_eps,
-        )?;
-        require(
-            self.rope_theta.is_finite() && self.rope_theta > 0.0,
-            "rope_theta",
-            "a positive number",
-            self.rope_theta,
-        )?;
+        check_not_negative("rms_norm_eps", self.rms_norm_eps)?;
+        check_theta(self.rope_theta)?;
         let frame = self.upsampling_ratios.iter().chain(&self.upsample_rates);
         let frame = frame.fold(1_usize, |product, &ratio| product.saturating_mul(ratio));
         require(frame <= MAX_SIZE, "upsample_rates", &format!("frames of at most {MAX_SIZE} samples"), frame)

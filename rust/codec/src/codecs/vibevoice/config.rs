@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::codecs::fields::{Fields, MAX_COUNT, MAX_SIZE, require};
+use crate::codecs::fields::{Fields, MAX_COUNT, MAX_SIZE, check_not_negative, require};
 use crate::error::Result;
 
 /// The sizes of a tokenizer.
@@ -112,9 +112,8 @@ impl Config {
         let act = &self.hidden_act;
         let known = matches!(act.as_str(), "gelu" | "gelu_pytorch_tanh" | "gelu_new" | "silu");
         require(known, "hidden_act", "a GELU or \"silu\"", act)?;
-        let (eps, std) = (self.rms_norm_eps, self.vae_std);
-        require(eps.is_finite() && eps >= 0.0, "rms_norm_eps", "a number >= 0", eps)?;
-        require(std.is_finite() && std >= 0.0, "vae_std", "a number >= 0", std)
+        check_not_negative("rms_norm_eps", self.rms_norm_eps)?;
+        check_not_negative("vae_std", self.vae_std)
     }
 
     /// Channels after so many stages of the encoder, and before as many of the decoder's last ones.
