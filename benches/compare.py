@@ -13,10 +13,8 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from peers import PEERS, installed
+from workers import Worker, answer, most_memory, processor, timed
 
 RATE, FRAME = 24000, 1920
 FRAMES_A_ROUND = 25
@@ -91,16 +90,6 @@ def work(args: argparse.Namespace) -> None:
         answer(TASKS[task["do"]](peer, pcm, task))
 
 
-def answer(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
-
-
-def timed(call: Any) -> tuple[float, Any]:
-    began = time.perf_counter()
-    result = call()
-    return time.perf_counter() - began, result
-
-
 def encode(peer: Any, pcm: np.ndarray, task: dict[str, Any]) -> dict[str, Any]:
     seconds, codes = timed(lambda: peer.encode(pcm[: task["seconds"] * RATE]))
     return {"times": [seconds], "codes": codes.tolist() if task["codes"] else None}
@@ -127,9 +116,7 @@ def decode_frames(peer: Any, pcm: np.ndarray, task: dict[str, Any]) -> dict[str,
 
 
 def memory(peer: Any, pcm: np.ndarray, task: dict[str, Any]) -> dict[str, Any]:
-    """The most memory the process ever held, in MB. (`getrusage` would count the process it was forked from.)"""
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return {"times": [int(fields["VmHWM"].split()[0]) / 1024]}
+    return {"times": [most_memory()]}
 
 
 TASKS = {
@@ -144,33 +131,9 @@ TASKS = {
 # The process that compares
 
 
-class Worker:
-    """The process of one implementation, and how long it took to its first codes."""
-
-    def __init__(self, name: str, args: argparse.Namespace) -> None:
-        own = ["--weights", args.weights, "--threads", args.threads, "--codebooks", args.codebooks, "--worker", name]
-        command = [sys.executable, __file__, *own, "--seconds", *args.seconds]
-        self.start, self.process = (
-            time.perf_counter(),
-            subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True),
-        )
-        self.read()
-        self.start = time.perf_counter() - self.start
-
-    def read(self) -> dict[str, Any]:
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}")
-        return json.loads(line)
-
-    def ask(self, **task: Any) -> dict[str, Any]:
-        self.process.stdin.write(json.dumps(task) + "\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+def command(name: str, args: argparse.Namespace) -> list[object]:
+    own = ["--weights", args.weights, "--threads", args.threads, "--codebooks", args.codebooks, "--worker", name]
+    return [__file__, *own, "--seconds", *args.seconds]
 
 
 def compare(args: argparse.Namespace) -> dict[str, Any]:
@@ -185,7 +148,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     for _ in range(args.rounds):
         workers = {}
         for name in names:  # one process starts at a time
-            workers[name] = Worker(name, args)
+            workers[name] = Worker(command(name, args))
             note("start to first codes (s)", name, [workers[name].start])
         for name, worker in workers.items():
             if name not in codes:
@@ -221,14 +184,6 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         "codes_equal_to": reference,
         "codes_equal": agree,
     }
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def product_rate() -> float:

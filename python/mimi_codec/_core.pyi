@@ -55,7 +55,10 @@ class Model:
         """Every field of the configuration, as a JSON object in Transformers' spelling."""
     @property
     def layout(self) -> str:
-        """Spelling of the tensor names found: "transformers", "transformers-5" or "kyutai"."""
+        """Spelling of the tensor names found: "transformers", "transformers-5", "kyutai" or "qwen-tts"."""
+    @property
+    def module(self) -> str:
+        """The module of a larger model in whose files it was found; "" for a codec's own files."""
     @property
     def sample_rate(self) -> int:
         """Samples per second."""

@@ -40,6 +40,11 @@ class Facts:
         return self._core.layout
 
     @property
+    def module(self) -> str | None:
+        """The module of a larger model in whose files it was found, as "code2wav"; None for a codec's own files."""
+        return self._core.module or None
+
+    @property
     def sample_rate(self) -> int:
         """Samples per second."""
         return self._core.sample_rate

@@ -174,18 +174,19 @@ class Codec(Facts):
         pcm = self._core.decode_latents(rows, sizes, to_limits(stop, timeout))
         return pcm[:, None] if batched else pcm[0]
 
-    def left_over(self, num_samples: SupportsIndex) -> int:
+    def left_over(self, num_samples: SupportsIndex, *, padding: Padding = "transformers") -> int:
         """Samples at the end of a clip that the codec leaves out, as its reference does.
 
         Args:
             num_samples: length of the clip.
+            padding: with which it is encoded; "moshi" leaves nothing out.
 
         Returns:
             0 for codecs that fill up the last frame, which most do. A VibeVoice leaves out what is not a whole frame,
             but for `padding="moshi"`, which fills it up with zeros.
 
         Raises:
-            ConfigError: a negative length.
+            ConfigError: a negative length, or another padding.
             InputTypeError: not an integer.
 
         Example:
@@ -194,7 +195,8 @@ class Codec(Facts):
             0
         """
         length = to_count(num_samples, "num_samples", least=0)
-        return length % self.frame_size if self._core.leaves_rest_out else 0
+        fills_up = choice("padding", padding, PADDINGS) == "moshi" or not self._core.leaves_rest_out
+        return 0 if fills_up else length % self.frame_size
 
     # Streams
 

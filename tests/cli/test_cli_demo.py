@@ -120,22 +120,26 @@ class TestBench:
         """As many sessions as keep up with time, found by trying, and no more."""
 
         def times(codec, pcm, sessions):
-            return np.full(2, 9.0 + 5 * sessions), np.full(2, 10.0)
+            return {"encode": np.full(2, 9.0 + 5 * sessions), "decode": np.full(2, 10.0)}
 
         monkeypatch.setattr(bench, "_frame_times", times)
         found = bench._sessions(Measured(Mimi.demo(), 8))
         assert max(sessions for sessions, longest in found.items() if longest <= 80) == 12  # 9 + 60 + 10
         assert found[12] == 79
         assert found[13] == 84
-        monkeypatch.setattr(bench, "_frame_times", lambda *_: (np.full(2, 50.0), np.full(2, 50.0)))
+        monkeypatch.setattr(bench, "_frame_times", lambda *_: {"encode": np.full(2, 50.0), "decode": np.full(2, 50.0)})
         assert bench._sessions(Measured(Mimi.demo(), 8)) == {1: 100.0}
 
     def test_prints_sessions(self, monkeypatch, capsys):
         model = Mimi.demo()
-        encoding, decoding = bench._frame_times(Measured(model, 8), np.zeros(3 * 1920, np.float32), 2)
-        assert encoding.shape == decoding.shape == (3,)
-        assert min(encoding.min(), decoding.min()) > 0
-        monkeypatch.setattr(bench, "_frame_times", lambda *arguments: (np.full(2, 30.0 * arguments[2]), np.ones(2)))
+        times = bench._frame_times(Measured(model, 8), np.zeros(3 * 1920, np.float32), 2)
+        assert {name: taken.shape for name, taken in times.items()} == {"encode": (3,), "decode": (3,)}
+        assert min(taken.min() for taken in times.values()) > 0
+
+        def steady(codec, pcm, sessions):
+            return {"encode": np.full(2, 30.0 * sessions), "decode": np.ones(2)}
+
+        monkeypatch.setattr(bench, "_frame_times", steady)
         command = ["bench", "--model", "demo", "--seconds", "1", "--frames", "2", "--repeats", "1", "--sessions"]
         assert main(command) == 0
         assert "2 of one stream (at most: 1 in 31 ms, 2 in 61 ms, 3 in 91 ms, 4 in 121 ms)" in capsys.readouterr().out

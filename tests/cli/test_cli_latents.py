@@ -59,7 +59,7 @@ def test_info(pocket, wav, tmp_path):
     assert found["config"]["latent_stride"] == 4
     assert "codebooks" not in found
     lines = mimi("info", file, pocket, wav).stdout.decode()
-    assert f"{pocket}: model, latents of 5" in lines
+    assert f"{pocket}: model, pocket-tts, latents of 5" in lines
     assert "latents of 5 x 219 frames" in lines
 
 

@@ -18,6 +18,7 @@ SAMPLES = 10 * 1920
 def tokens_of(clip: np.ndarray, samples: int | None = None, **fields) -> Tokens:
     samples = clip.shape[1] * 1920 if samples is None else samples
     known = {"model": "kyutai/mimi", "revision": None, "sample_rate": 24000, "frame_rate": 12.5, "codebook_size": 2048}
+    known["kind"] = "mimi"
     return Tokens(codes=clip, num_samples=samples, **known | fields)
 
 

@@ -49,7 +49,9 @@ def add_parser(verbs: Verbs) -> None:
         "with random weights is used, which is written to a temporary directory once.",
         EXAMPLES,
     )
-    parser.add_argument("-k", "--codebooks", type=positive, metavar="K", help="codebooks (default: 8)")
+    parser.add_argument(
+        "-k", "--codebooks", type=positive, metavar="K", help="codebooks (default: 8; all of a decoder alone)"
+    )
     parser.add_argument("--seconds", type=positive, default=10, metavar="S", help="length of the clip (default: 10)")
     parser.add_argument("--frames", type=positive, default=125, metavar="N", help="frames of the stream (default: 125)")
     parser.add_argument(
@@ -58,7 +60,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--sessions",
         action="store_true",
-        help="find how many sessions of one stream run in real time, each encoding and decoding (a minute or two)",
+        help="find how many sessions of one stream run in real time, in all directions at once (a minute or two)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_model_options(parser, default=None, default_text="synthetic, of the size of kyutai/mimi")
@@ -78,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         "version": __version__,
         "build": build_info(),
         "model": "synthetic" if args.model is None else model.name,
+        "codec": model.kind,
         "dtype": model.dtype,
         "simd": model.simd,
         "threads": model.threads,
@@ -89,13 +92,17 @@ def run(args: argparse.Namespace) -> int:
         **_stream_times(codec, stream),
     }
     frame_ms = 1000 / model.frame_rate
-    both = facts["encode_frame_ms"]["median"] + facts["decode_frame_ms"]["median"]
-    facts["sessions_per_core"] = frame_ms / (both * model.threads)
+    whole = sum(facts[f"{direction}_frame_ms"]["median"] for direction in codec.directions)
+    facts["sessions_per_core"] = frame_ms / (whole * model.threads)
     facts["peak_memory_bytes"] = peak_memory()
     if args.sessions:
         facts["sessions_ms"] = _sessions(codec)
         facts["sessions_in_time"] = max((n for n, ms in facts["sessions_ms"].items() if ms <= frame_ms), default=0)
-    show(json.dumps(facts, indent=2) if args.json else _table(facts, frame_ms, len(clip) / model.sample_rate))
+    show(
+        json.dumps(facts, indent=2)
+        if args.json
+        else _table(facts, codec.directions, frame_ms, len(clip) / model.sample_rate)
+    )
     return 0
 
 
@@ -136,23 +143,23 @@ def _best(repeats: int, call: Callable[[], object]) -> float:
 
 def _clip_times(codec: Measured, pcm: Float32Array, repeats: int) -> dict[str, float]:
     seconds = len(pcm) / codec.model.sample_rate
-    frames = codec.for_decoder(codec.encode(pcm))
-    return {
-        "encode_times_real_time": seconds / _best(repeats, lambda: codec.encode(pcm)),
-        "decode_times_real_time": seconds / _best(repeats, lambda: codec.decode(frames)),
-    }
+    works: dict[str, Callable[[], object]] = {"encode": lambda: codec.encode(pcm)}
+    if "decode" in codec.directions:
+        frames = codec.frames_for(pcm)
+        works["decode"] = lambda: codec.decode(frames)
+    return {f"{name}_times_real_time": seconds / _best(repeats, works[name]) for name in codec.directions}
 
 
 def _stream_times(codec: Measured, pcm: Float32Array) -> dict[str, dict[str, float]]:
     times = _frame_times(codec, pcm, 1)
     return {
         f"{name}_frame_ms": {"median": float(np.median(taken)), "percentile_99": float(np.percentile(taken, 99))}
-        for name, taken in zip(("encode", "decode"), times, strict=True)
+        for name, taken in times.items()
     }
 
 
 def _sessions(codec: Measured) -> dict[int, float]:
-    """For numbers of sessions: the longest that encoding and decoding a frame of each took, in ms.
+    """For numbers of sessions: the longest that a frame of each took in all directions, in ms.
 
     The numbers double as long as that is less than the frame lasts; then they close in on the greatest that is.
     """
@@ -162,8 +169,7 @@ def _sessions(codec: Measured) -> dict[int, float]:
     longest: dict[int, float] = {}
     most, too_many, count = 0, 0, 1
     while 0 < count <= MOST_SESSIONS and count not in longest:
-        encoding, decoding = _frame_times(codec, pcm, count)
-        longest[count] = float((encoding + decoding).max())
+        longest[count] = float(np.sum(list(_frame_times(codec, pcm, count).values()), axis=0).max())
         if longest[count] <= frame_ms:
             most = count
         else:
@@ -172,21 +178,13 @@ def _sessions(codec: Measured) -> dict[int, float]:
     return longest
 
 
-def _frame_times(codec: Measured, pcm: Float32Array, sessions: int) -> tuple[FrameTimes, FrameTimes]:
-    """Milliseconds of each frame, encoded and decoded, of streams that have seen all they can remember."""
-    model, (encoder, decoder) = codec.model, codec.streams(sessions)
-    before = np.resize(pcm, (sessions, 1, codec.window * model.frame_size))
-    decoder.push(codec.for_decoder(encoder.push(before)))
-    encoding, decoding = [], []
-    for start in range(0, len(pcm) - model.frame_size + 1, model.frame_size):
-        frame = np.tile(pcm[start : start + model.frame_size], (sessions, 1, 1))
-        began = time.perf_counter()
-        given = encoder.push(frame)
-        encoded = time.perf_counter()
-        decoder.push(codec.for_decoder(given))
-        decoding.append(1000 * (time.perf_counter() - encoded))
-        encoding.append(1000 * (encoded - began))
-    return np.array(encoding), np.array(decoding)
+def _frame_times(codec: Measured, pcm: Float32Array, sessions: int) -> dict[str, FrameTimes]:
+    """Milliseconds of each frame in each direction, of streams that have seen all they can remember."""
+    size, streams = codec.model.frame_size, codec.streams(sessions)
+    streams.push(np.resize(pcm, (sessions, 1, codec.window * size)))
+    starts = range(0, len(pcm) - size + 1, size)
+    taken = [streams.push(np.tile(pcm[start : start + size], (sessions, 1, 1))) for start in starts]
+    return {name: np.array([frame[name] for frame in taken]) for name in codec.directions}
 
 
 def peak_memory() -> int | None:
@@ -199,22 +197,23 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _table(facts: dict[str, Any], frame_ms: float, seconds: float) -> str:
+def _table(facts: dict[str, Any], directions: list[str], frame_ms: float, seconds: float) -> str:
     peak = facts["peak_memory_bytes"]
     threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''} of {facts['cpus']}"
     gives = f"{facts['codebooks']} codebooks" if "codebooks" in facts else f"latents of {facts['latent_dim']}"
+    doing = " and ".join(f"{name[:-1]}ing" for name in directions)
     rows = [
-        ("model", f"{facts['model']}, {gives}, {facts['dtype']}"),
+        ("model", f"{facts['model']} ({facts['codec']}), {gives}, {facts['dtype']}"),
         ("machine", f"{facts['simd']}, {threads}"),
         ("load", f"{facts['load_seconds']:.2f} s, {facts['weight_bytes'] / 1e6:.0f} MB of weights"),
-        ("encode", f"{seconds:g} s of audio at {facts['encode_times_real_time']:.1f} times real time"),
-        ("decode", f"{seconds:g} s of audio at {facts['decode_times_real_time']:.1f} times real time"),
     ]
-    for name in ("encode", "decode"):
+    for name in directions:
+        rows.append((name, f"{seconds:g} s of audio at {facts[f'{name}_times_real_time']:.1f} times real time"))
+    for name in directions:
         times = facts[f"{name}_frame_ms"]
         text = f"{times['median']:.1f} ms per frame of {frame_ms:g} ms (99th percentile {times['percentile_99']:.1f})"
         rows.append((f"stream {name}", text))
-    rows.append(("sessions per core", f"{facts['sessions_per_core']:.1f}, each encoding and decoding"))
+    rows.append(("sessions per core", f"{facts['sessions_per_core']:.1f}, each {doing}"))
     if "sessions_ms" in facts:
         tried = ", ".join(f"{count} in {ms:.0f} ms" for count, ms in sorted(facts["sessions_ms"].items()))
         rows.append(("sessions in time", f"{facts['sessions_in_time']} of one stream (at most: {tried})"))

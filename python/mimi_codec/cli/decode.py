@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import threading
 from typing import Any
@@ -20,7 +21,7 @@ from . import sounds
 from .console import PIPE, UsageError, binary_input
 from .facts import sizes
 from .inputs import named
-from .options import Verbs, add_command, add_file_options, add_input_options, add_model_options, load_codec
+from .options import Verbs, add_command, add_file_options, add_input_options, add_model_options, load_codec, positive
 from .output import is_stream, writing
 from .plan import Job, plan
 from .progress import Clip
@@ -47,6 +48,9 @@ def add_parser(verbs: Verbs) -> None:
         EXAMPLES,
     )
     add_input_options(parser, f"token files ({', '.join(READ_SUFFIXES)})")
+    parser.add_argument(
+        "-k", "--codebooks", type=positive, metavar="K", help="decode only the first K codebooks (default: all)"
+    )
     parser.add_argument("-o", "--output", metavar="OUT", help=f"sound file, directory, or {PIPE}")
     parser.add_argument(
         "--format",
@@ -80,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
     def work(job: Job, clip: Clip) -> dict[str, Any]:
         data = binary_input().read() if job.source is None else job.source.read_bytes()
-        content = _read(data, models.named(args.model, None) if args.model else None)
+        content = _first(_read(data, models.named(args.model, None) if args.model else None), args.codebooks)
         model = models.named(args.model or content.model, None if args.model else content.revision)
         _check_fit(content, model)
         clip.length(content.seconds)
@@ -90,7 +94,9 @@ def run(args: argparse.Namespace) -> int:
                 sounds.write_raw(file, pcm, args.raw)
             else:
                 sounds.write(file, pcm, model.sample_rate, suffixes[job], wide=args.float)
-        return {"seconds": content.seconds, "frames": content.num_frames, **sizes(content)}
+        facts = {"seconds": len(pcm) / model.sample_rate, "frames": content.num_frames, **sizes(content)}
+        late = [f"the last samples are missing, at most {model.delay}, as the decoder looks so far ahead"]
+        return {**facts, "done": late} if len(pcm) < content.num_samples else facts
 
     if args.model and work_list.todo:
         models.named(args.model, None)  # what is wrong with it is wrong with no file
@@ -121,6 +127,17 @@ def _read(data: bytes, model: TokenCodec | LatentCodec | None) -> Tokens | Laten
     return read_tokens(io.BytesIO(data), codec=Codec.of(model) if isinstance(model, TokenCodec) else None)
 
 
+def _first(content: Tokens | Latents, codebooks: int | None) -> Tokens | Latents:
+    """The first codebooks that were asked for."""
+    if codebooks is None:
+        return content
+    if isinstance(content, Latents):
+        raise LatentsError(f"a file of latents has no codebooks, asked for {codebooks}")
+    if codebooks > content.num_codebooks:
+        raise CodesError(f"the file has {content.num_codebooks} codebooks, asked for {codebooks}")
+    return dataclasses.replace(content, codes=np.ascontiguousarray(content.codes[:codebooks]))
+
+
 def _check_fit(content: Tokens | Latents, model: TokenCodec | LatentCodec) -> None:
     """Codes or latents of another codec would decode to noise, so they are refused."""
     rates, names = (model.sample_rate, model.frame_rate), "sample rate, frame rate"
@@ -139,6 +156,14 @@ def _check_fit(content: Tokens | Latents, model: TokenCodec | LatentCodec) -> No
     if expected != found:
         raise CodesError(
             f"the codes are not of {model.name}: expected ({names}, codebook size) {expected}, got {found}"
+        )
+    own, theirs = Codec.of(model).codebooks_of, content.codec.codebooks_of
+    if theirs not in (None, own):
+        raise CodesError(f"the codes are not of {model.name}: expected codes of the kind {own!r}, got {theirs!r}")
+    if content.num_codebooks > model.num_codebooks:
+        most = model.num_codebooks
+        raise CodesError(
+            f"{model.name} has {most} codebooks, the file {content.num_codebooks}; -k {most} takes the first"
         )
 
 

@@ -87,7 +87,8 @@ def add_parser(verbs: Verbs) -> None:
         choices=PADDINGS,
         default=PADDINGS[0],
         help="how the last frame is filled up if the clip ends within it: as Transformers does (the default), or with "
-        "zeros as moshi does. Only the last frame's codes can differ: choose only to compare with the other program",
+        "zeros as moshi does. Only the last frame's codes can differ: choose only to compare with the other program. "
+        "A VibeVoice leaves out what is less than a frame, unless it is moshi",
     )
     add_file_options(parser, jobs=True)
     add_model_options(parser, default=DEFAULT_MODEL, default_text=DEFAULT_MODEL)
@@ -122,7 +123,9 @@ def run(args: argparse.Namespace) -> int:
             clip.say(warning)
         clip.length(sound.seconds)
         rows = sound.samples if separate else sound.samples[np.newaxis]
-        made = [_content(model, _encode(model, pcm, args.padding, clip, len(rows)), len(pcm)) for pcm in rows]
+        left_over = model.left_over(rows.shape[1], padding=args.padding)
+        held = rows.shape[1] - left_over
+        made = [_content(model, _encode(model, pcm, args.padding, clip, len(rows)), held) for pcm in rows]
         targets = [
             channel_target(job.target, index + 1) if separate and job.target else job.target
             for index in range(len(made))
@@ -132,7 +135,8 @@ def run(args: argparse.Namespace) -> int:
                 _write(file, content, formats[job])
         facts = {"seconds": sound.seconds, "frames": made[0].num_frames, **sizes(made[0])}
         outputs = {"outputs": [str(target) for target in targets]} if separate else {}
-        return {**facts, **outputs, **_notes(sound)}
+        rest = {"left_over": left_over} if left_over else {}
+        return {**facts, **rest, **outputs, **_notes(sound)}
 
     return work_list.do(work)
 

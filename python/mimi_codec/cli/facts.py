@@ -75,7 +75,17 @@ def of_tokens(path: Path) -> Facts:
             tokens = read_tokens(path, codec=KYUTAI)
         except (ValueError, OSError):
             raise error from None
-    named = ("model", "revision", "seconds", "samples", "frame_rate", "sample_rate", "codebook_size", "bits_per_second")
+    named = (
+        "model",
+        "revision",
+        "codec",
+        "seconds",
+        "samples",
+        "frame_rate",
+        "sample_rate",
+        "codebook_size",
+        "bits_per_second",
+    )
     facts = token_facts(tokens)
     return {"kind": "bare codes", "path": str(path), **{key: facts[key] for key in facts if key not in named}}
 
@@ -85,6 +95,7 @@ def token_facts(tokens: Tokens) -> Facts:
     return {
         "model": tokens.model,
         "revision": tokens.revision,
+        "codec": tokens.kind,
         "seconds": tokens.seconds,
         "samples": tokens.num_samples,
         "frames": tokens.num_frames,
@@ -157,6 +168,8 @@ def of_model(args: argparse.Namespace, name: str) -> Facts:
         "model": model.name,
         "revision": model.revision,
         "layout": model.layout,
+        "module": model.module,
+        "parts": model.parts,
         "sample_rate": model.sample_rate,
         "frame_rate": model.frame_rate,
         "frame_size": model.frame_size,

@@ -85,7 +85,7 @@ def _one_line(found: Facts) -> str:
     elif found["kind"] == "model":
         latents = f"latents of {found['latent_dim']}"
         gives = f"{found['codebooks']} codebooks of {found['codebook_size']}" if "codebooks" in found else latents
-        said = f"{gives}, {found['weight_bytes']} bytes of weights"
+        said = f"{found['codec']}, {gives}, {found['weight_bytes']} bytes of weights"
     else:
         seconds = f"{found['seconds']:.2f} s, " if "seconds" in found else ""
         model = f", {found['model']}" if "model" in found else ""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import textwrap
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from .._options import DTYPES
 from ..errors import ConfigError
@@ -18,8 +17,7 @@ from .console import PIPE, UsageError, say
 
 DEMO = "demo"
 DEFAULT_MODEL = "kyutai/mimi"
-
-Loaded = TypeVar("Loaded", bound=TokenCodec | LatentCodec)
+HALVES = {"encoder": "encode", "decoder": "decode"}
 
 Verbs = Any  # argparse keeps the type of its subparsers to itself
 
@@ -65,9 +63,12 @@ def add_model_options(parser: argparse.ArgumentParser, *, default: str | None, d
         "--model",
         default=default,
         metavar="NAME",
-        help=f"directory, file, hub name or {DEMO!r} (default: {default_text})",
+        help=f"directory, file, hub name or {DEMO!r}, of any codec (default: {default_text})",
     )
     group.add_argument("--revision", metavar="REV", help="branch, tag or commit of the hub's repository")
+    group.add_argument(
+        "--module", metavar="M", help="which module of a larger model is meant, where several of them are codecs"
+    )
     group.add_argument("--offline", action="store_true", help="use only files on this machine")
     add_computing_options(group)
 
@@ -101,28 +102,25 @@ def add_file_options(parser: argparse.ArgumentParser, *, jobs: bool) -> None:
 
 
 def load_codec(args: argparse.Namespace, name: str, revision: str | None, **options: Any) -> TokenCodec | LatentCodec:
-    """The codec called `name`, of any kind, with the options of `add_model_options`."""
-    return _load(load, args, name, revision, options)
+    """The codec called `name`, of any kind, with the options of `add_model_options`.
 
-
-def load_model(args: argparse.Namespace, name: str, revision: str | None, **options: Any) -> Mimi:
-    """The Mimi called `name`, with the options of `add_model_options`."""
-    return _load(Mimi.from_pretrained, args, name, revision, options)
-
-
-def _load(
-    loader: Callable[..., Loaded], args: argparse.Namespace, name: str, revision: str | None, given: dict[str, Any]
-) -> Loaded | Mimi:
-    options = {"threads": args.threads, "dtype": args.dtype, **given}
+    Raises `UsageError` for a number of codebooks that it does not take, and for a module of the embedded model.
+    """
+    options = {"threads": args.threads, "dtype": args.dtype, **options}
     try:
         if name == DEMO:
+            if args.module is not None:
+                raise UsageError(f"--module {args.module}: the embedded model is not part of a larger one")
             return Mimi.demo(**options)
         if not getattr(args, "quiet", False):
             say(f"mimi: loading {name}")
-        return loader(name, revision=revision, local_files_only=args.offline, **options)
+        return load(name, revision=revision, module=args.module, local_files_only=args.offline, **options)
     except ConfigError as error:
         if options.get("num_codebooks") is not None and "num_codebooks" in str(error):
             raise UsageError(f"-k {options['num_codebooks']}: {error}") from error
+        if options.get("parts") in HALVES and "field `parts`" in str(error):
+            half = options["parts"]
+            raise ConfigError(f"{name} cannot {HALVES[half]}: the codec has no {half}") from error
         raise
 
 

@@ -76,6 +76,10 @@ class Report:
             parts.append(f"{self.num_failed} failed")
         done = Counter(what for entry in self.files for what in entry.get("done", ()))
         parts += [f"{what} ({counted(count, 'file')})" for what, count in done.most_common(SHOWN_KINDS)]
+        left_over = [entry["left_over"] for entry in self.files if entry.get("left_over")]
+        if left_over:
+            what = f"{counted(sum(left_over), 'sample')} left over at the end of {counted(len(left_over), 'file')}"
+            parts.append(f"{what}, less than a frame (--padding moshi fills it up)")
         warned = sum(bool(entry.get("warnings")) for entry in self.files)
         if warned:
             parts.append(f"{counted(warned, 'file')} with warnings")

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._found import find
 from ..errors import CodesError
+from ..token_codec import TokenCodec
 from ..token_files import KYUTAI, SUFFIXES, Codec, FileFormat, Tokens, format_by_suffix, read_tokens, write_tokens
 from ..token_files.formats import READ_SUFFIXES
 from .console import PIPE, UsageError, binary_input
@@ -23,7 +24,7 @@ from .options import (
     add_file_options,
     add_input_options,
     add_model_options,
-    load_model,
+    load_codec,
     positive,
 )
 from .output import is_stream, writing
@@ -91,7 +92,10 @@ def _codec(args: argparse.Namespace) -> Codec:
     """The codec that bare codes are taken to be of."""
     if args.model in (None, KYUTAI.model):
         return KYUTAI
-    return Codec.of(load_model(args, args.model, args.revision, parts="decoder", num_codebooks=1))
+    model = load_codec(args, args.model, args.revision, parts="decoder")
+    if not isinstance(model, TokenCodec):
+        raise UsageError(f"--model {args.model}: the codec has latents and no codes")
+    return Codec.of(model)
 
 
 def _format(job: Job, wanted: FileFormat | None) -> FileFormat:

@@ -42,6 +42,8 @@ class Codec:
     """Frames per second."""
     codebook_size: int = 2048
     """Entries of each codebook; codes are below it."""
+    kind: str | None = None
+    """Which kind of codec it is, as `mimi_codec.load` names them; None where it is not known."""
 
     @classmethod
     def of(cls, model: TokenCodec) -> Codec:
@@ -51,9 +53,9 @@ class Codec:
             model: the model.
 
         Returns:
-            Its name, rates and codebook size.
+            Its name, rates, codebook size and kind.
         """
-        return cls(model.name, model.revision, model.sample_rate, model.frame_rate, model.codebook_size)
+        return cls(model.name, model.revision, model.sample_rate, model.frame_rate, model.codebook_size, model.kind)
 
     def __post_init__(self) -> None:
         for name in ("sample_rate", "codebook_size"):
@@ -66,7 +68,8 @@ class Codec:
                 f"frame_rate must be a number between {SLOWEST} and the sample rate {self.sample_rate}, "
                 f"got {shown(rate)}"
             )
-        for name, known in (("model", isinstance(self.model, str)), ("revision", self.revision is None)):
+        optional = (("revision", self.revision is None), ("kind", self.kind is None))
+        for name, known in (("model", isinstance(self.model, str)), *optional):
             value = getattr(self, name)
             if not known and not isinstance(value, str):
                 raise ConfigError(f"{name} must be a string, got {shown(value)}")
@@ -84,8 +87,16 @@ class Codec:
         """
         return math.ceil(frames * self.sample_rate / self.frame_rate)
 
+    @property
+    def codebooks_of(self) -> str | None:
+        """The kind of codec whose codebooks it has: its own kind, but "mimi" for "code2wav", which has none of its own.
 
-KYUTAI = Codec("kyutai/mimi")
+        Codes may go from one model to another if this is the same, and the models have learnt the same codebooks.
+        """
+        return "mimi" if self.kind == "code2wav" else self.kind
+
+
+KYUTAI = Codec("kyutai/mimi", kind="mimi")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +129,10 @@ class Tokens:
     codebook_size: int
     """Entries of each codebook; codes are below it."""
     num_samples: int
-    """Samples of the clip: the length of the decoded audio after its padding is cut off."""
+    """Samples of the clip: the length of the decoded audio after its padding is cut off. A decoder with a `delay` gives
+    fewer where the padding of the last frame is shorter than that."""
+    kind: str | None = None
+    """Which kind of codec made them, as `mimi_codec.load` names them; None where the file does not say."""
 
     @classmethod
     def of(cls, model: TokenCodec, codes: ArrayInput, num_samples: SupportsIndex | None = None) -> Tokens:
@@ -158,7 +172,7 @@ class Tokens:
         """
         length = codec.samples(codes.shape[-1]) if num_samples is None else num_samples
         known = (codec.model, codec.revision, codec.sample_rate, float(codec.frame_rate), codec.codebook_size)
-        return cls(codes, *known, length)
+        return cls(codes, *known, length, codec.kind)
 
     def __post_init__(self) -> None:
         if self.codes.ndim != 2:
@@ -174,7 +188,7 @@ class Tokens:
     @property
     def codec(self) -> Codec:
         """The codec that the codes belong to."""
-        return Codec(self.model, self.revision, self.sample_rate, self.frame_rate, self.codebook_size)
+        return Codec(self.model, self.revision, self.sample_rate, self.frame_rate, self.codebook_size, self.kind)
 
     @property
     def num_codebooks(self) -> int:

@@ -3,7 +3,8 @@
 Files are read by their content and written by their suffix. The first two hold an array `codes` (K, T), uint16 (uint32
 for codebooks over 65536), and as metadata, strings in the one and arrays of no dimensions in the other: `format`
 ("mimi-codec-tokens"), `version`, `model`, `revision`, `sample_rate` (Hz), `frame_rate` (Hz), `num_codebooks`,
-`codebook_size`, `axes` ("codebook,frame"), `num_samples` (length of the clip before padding).
+`codebook_size`, `axes` ("codebook,frame"), `num_samples` (length of the clip before padding), and where it is known
+`kind` (which kind of codec, as `mimi_codec.load` names them).
 
 Bare codes, an array (K, T) or (1, K, T) of integers in `.safetensors`, `.npz` or `.npy`, are read where the caller says
 which codec they are of.
@@ -37,7 +38,10 @@ FileFormat = Literal["safetensors", "npz", "mcs", "mimi"]
 FORMAT = "mimi-codec-tokens"
 VERSION = "1"
 AXES = "codebook,frame"
-FIELDS = ("format", "version", "model", "revision", "sample_rate", "frame_rate", "codebook_size", "axes", "num_samples")
+FIELDS = (
+    *("format", "version", "model", "revision", "sample_rate", "frame_rate", "codebook_size", "axes", "num_samples"),
+    "kind",
+)
 SUFFIXES: dict[str, FileFormat] = {".safetensors": "safetensors", ".npz": "npz", ".mcs": "mcs", ".mimi": "mimi"}
 READ_SUFFIXES = (*SUFFIXES, arrays.NPY)
 NPY_MAGIC, ZIP_MAGIC = b"\x93NUMPY", b"PK"
@@ -126,6 +130,7 @@ def write_tokens(
             model=codec.model,
             revision=codec.revision,
             num_samples=tokens.num_samples,
+            kind=codec.kind,
         )
         with PackedWriter(file, header) as writer:
             writer.write(tokens.codes)
@@ -174,6 +179,8 @@ def check_format(file_format: str, codec: Codec, num_codebooks: int) -> None:
     if file_format == "mimi" and found != expected:
         names = "(sample rate, frame rate, codebook size)"
         raise CodesError(f".mimi files are for {names} {expected}, got {found}")
+    if file_format == "mimi" and codec.codebooks_of not in (None, KYUTAI.kind):
+        raise CodesError(f".mimi files are for codes of Mimi, got codes of a codec of the kind {codec.codebooks_of!r}")
     if file_format == "mimi" and num_codebooks > moshi_cpp.LARGEST_COUNT:
         raise CodesError(f".mimi files hold up to {moshi_cpp.LARGEST_COUNT} codebooks, got {num_codebooks}")
 
@@ -191,6 +198,7 @@ def metadata(tokens: Tokens) -> dict[str, str]:
         "codebook_size": str(tokens.codebook_size),
         "axes": AXES,
         "num_samples": str(tokens.num_samples),
+        **({} if tokens.kind is None else {"kind": tokens.kind}),
     }
 
 
@@ -243,6 +251,7 @@ def _described(codes: AnyArray | None, fields: Mapping[str, str], names: list[st
             int(fields["sample_rate"]),
             float(fields["frame_rate"]),
             int(fields["codebook_size"]),
+            fields.get("kind"),
         )
         length = int(fields["num_samples"])
     except ConfigError as error:

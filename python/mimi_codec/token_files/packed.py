@@ -2,7 +2,8 @@
 
     magic    8 bytes  89 4D 43 53 0D 0A 1A 0A
     size     u16      bytes of the description
-    text     JSON     version, model, revision, sample_rate, frame_rate, num_codebooks, codebook_size, num_samples
+    text     JSON     version, model, revision, sample_rate, frame_rate, num_codebooks, codebook_size, num_samples,
+                      kind (left out where it is not known)
     check    u32      CRC-32 of everything so far
     blocks            64 frames each, and a last one of 0 to 63
 
@@ -71,6 +72,8 @@ class PackedHeader:
     """Commit of the model's repository, if it has one."""
     num_samples: int | None = None
     """Samples of the clip, if known when the stream began; None means that all frames are whole."""
+    kind: str | None = None
+    """Which kind of codec made the codes, as `mimi_codec.load` names them; None where it is not known."""
 
     def __post_init__(self) -> None:
         if type(self.num_codebooks) is not int or not 1 <= self.num_codebooks <= LARGEST_COUNT:
@@ -84,7 +87,7 @@ class PackedHeader:
     @property
     def codec(self) -> Codec:
         """The codec that the codes belong to."""
-        return Codec(self.model, self.revision, self.sample_rate, self.frame_rate, self.codebook_size)
+        return Codec(self.model, self.revision, self.sample_rate, self.frame_rate, self.codebook_size, self.kind)
 
     @property
     def bits_per_code(self) -> int:
@@ -110,7 +113,10 @@ class PackedHeader:
         Raises:
             ConfigError: the description is too long.
         """
-        text = json.dumps({"version": VERSION, **asdict(self)}, separators=(",", ":")).encode()
+        fields = asdict(self)
+        if self.kind is None:
+            del fields["kind"]
+        text = json.dumps({"version": VERSION, **fields}, separators=(",", ":")).encode()
         if len(text) >= 1 << 16:
             raise ConfigError(
                 f"the description must take less than {1 << 16} bytes, got {len(text)}; use a shorter model name"

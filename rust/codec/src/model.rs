@@ -28,6 +28,7 @@ struct Inner {
     config: Value,
     source: PathBuf,
     layout: &'static str,
+    module: String,
     options: LoadOptions,
     backend: Arc<dyn Backend>,
     encoder: Option<Half>,
@@ -79,13 +80,14 @@ impl Model {
         let halves = [&encoder, &decoder].into_iter().flatten().map(|(_, bytes)| *bytes).sum::<usize>();
         let between = [quantizer.as_ref().map(|(_, bytes)| bytes), embedding.as_ref().map(|(_, bytes)| bytes)];
         let weight_bytes = halves + between.into_iter().flatten().sum::<usize>();
-        let Opened { family, description, checkpoint } = opened;
+        let Opened { family, module, description, checkpoint } = opened;
         Ok(Self {
             inner: Arc::new(Inner {
                 family,
                 config: description.config,
                 source: path.to_path_buf(),
                 layout: checkpoint.layout().name,
+                module,
                 fingerprints: checkpoint.into_fingerprints(),
                 encoder: encoder.map(|(half, _)| half),
                 quantizer: quantizer.map(|(quantizer, _)| quantizer),
@@ -168,6 +170,11 @@ impl Model {
     /// Which spelling of tensor names the file had.
     pub fn layout(&self) -> &'static str {
         self.inner.layout
+    }
+
+    /// The module of a larger model in whose files it was found; nothing for a codec's own files.
+    pub fn module(&self) -> &str {
+        &self.inner.module
     }
 
     /// The instruction set of the kernels, or the kind of device.

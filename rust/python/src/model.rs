@@ -63,6 +63,11 @@ impl Model {
     }
 
     #[getter]
+    fn module(&self) -> &str {
+        self.model.module()
+    }
+
+    #[getter]
     fn sample_rate(&self) -> usize {
         self.model.sample_rate()
     }

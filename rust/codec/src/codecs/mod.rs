@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::weights::{Checkpoint, Files, Found, Layout};
 pub use recognise::prefixes;
-use recognise::{locate, recognise};
+use recognise::{locate, module_of, recognise};
 
 /// A kind of codec.
 pub(crate) struct Family {
@@ -45,6 +45,8 @@ pub(crate) struct Description {
 /// A codec's files, and what it is.
 pub(crate) struct Opened {
     pub(crate) family: &'static Family,
+    /// The module of a larger model that it is; nothing for a codec's own files.
+    pub(crate) module: String,
     pub(crate) description: Description,
     pub(crate) checkpoint: Checkpoint,
 }
@@ -60,8 +62,9 @@ impl Opened {
         let files = locate(path)?;
         let (family, found, description) = recognise(&files, module)?;
         let layout = &family.layouts[found.layout];
+        let module = module_of(&found).to_string();
         let checkpoint = Checkpoint::new(files, found.prefix, layout, description.plan.tensors())?;
-        Ok(Self { family, description, checkpoint })
+        Ok(Self { family, module, description, checkpoint })
     }
 
     /// Writes the codec to a directory, in the first of its layouts: see [`Checkpoint::save`].

@@ -122,6 +122,6 @@ fn named(mut found: Vec<(&'static Family, Found)>, module: Option<&str>) -> Vec<
 }
 
 /// The module of a larger model that a codec is; nothing if it is the whole model.
-fn module_of(found: &Found) -> &str {
+pub(super) fn module_of(found: &Found) -> &str {
     found.prefix.trim_end_matches('.')
 }
