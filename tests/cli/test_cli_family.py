@@ -187,6 +187,12 @@ def test_files_that_do_not_say_the_kind_are_taken(codecs, tmp_path):
         assert len(sound(tmp_path / "out.wav")) == 3 * 1920 - DELAY
 
 
+def test_bare_codes_and_a_codec_of_latents(codecs, tmp_path):
+    np.save(tmp_path / "bare.npy", np.zeros((CODEBOOKS, 3), np.int64))
+    command = ["decode", tmp_path / "bare.npy", "-o", tmp_path / "out.wav", "--model", codecs["vibevoice"]]
+    assert "has latents and no codes, got a file of codes" in mimi(*command, code=FAILED).stderr
+
+
 def test_a_file_that_names_an_encoder_does_not_stop_the_others(codecs, wav, tmp_path):
     for kind in ("vibevoice-encoder", "qwen3-tts"):
         mimi("encode", wav, "-o", tmp_path / "in" / f"{kind}.npz", "--model", codecs[kind])

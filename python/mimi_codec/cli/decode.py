@@ -14,7 +14,7 @@ from .._arrays import AnyArray, Float32Array
 from ..errors import CodesError, LatentsError
 from ..latent_codec import LatentCodec
 from ..token_codec import TokenCodec
-from ..token_files import Codec, Latents, Tokens, read_latents, read_tokens
+from ..token_files import KYUTAI, Codec, Latents, Tokens, read_latents, read_tokens
 from ..token_files.formats import READ_SUFFIXES
 from ..token_files.latents import holds_latents
 from . import sounds
@@ -124,7 +124,10 @@ def _read(data: bytes, model: TokenCodec | LatentCodec | None) -> Tokens | Laten
     """The content of a file; bare codes are taken for those of `model`."""
     if holds_latents(data):
         return read_latents(io.BytesIO(data))
-    return read_tokens(io.BytesIO(data), codec=Codec.of(model) if isinstance(model, TokenCodec) else None)
+    if model is None:
+        return read_tokens(io.BytesIO(data))
+    # Of a model without codes any codec will do: the check of what fits says what is wrong.
+    return read_tokens(io.BytesIO(data), codec=Codec.of(model) if isinstance(model, TokenCodec) else KYUTAI)
 
 
 def _first(content: Tokens | Latents, codebooks: int | None) -> Tokens | Latents:
