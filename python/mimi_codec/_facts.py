@@ -36,7 +36,7 @@ class Facts:
 
     @property
     def layout(self) -> str:
-        """Whose spelling the tensor names have: "transformers", "transformers-5", "kyutai", "qwen-tts" or "microsoft"."""
+        """Whose spelling the names have: "transformers", "transformers-5", "kyutai", "qwen-tts" or "microsoft"."""
         return self._core.layout
 
     @property
