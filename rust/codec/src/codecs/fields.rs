@@ -32,14 +32,19 @@ impl Fields<'_> {
         self.0.get(key).map_or(Ok(default), |value| size(key, value))
     }
 
-    /// A list of sizes; null and an empty list mean the default, as in Transformers.
+    /// A list of sizes; null means the default, as in Transformers.
     pub(super) fn sizes(&self, key: &str, default: Vec<usize>) -> Result<Vec<usize>> {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(default),
-            Some(Value::Array(list)) if list.is_empty() => Ok(default),
             Some(Value::Array(list)) => list.iter().map(|value| size(key, value)).collect(),
             Some(value) => Err(wrong(key, "a list of integers", value)),
         }
+    }
+
+    /// A list of which Transformers takes an empty one for one that is not there, as it does in a Mimi.
+    pub(super) fn sizes_if_any(&self, key: &str, default: Vec<usize>) -> Result<Vec<usize>> {
+        let sizes = self.sizes(key, Vec::new())?;
+        Ok(if sizes.is_empty() { default } else { sizes })
     }
 
     pub(super) fn number(&self, key: &str, default: f64) -> Result<f64> {

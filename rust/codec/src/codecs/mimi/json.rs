@@ -31,7 +31,7 @@ impl MimiConfig {
             hidden_size,
             num_filters: fields.size("num_filters", default.num_filters)?,
             num_residual_layers: fields.size("num_residual_layers", default.num_residual_layers)?,
-            upsampling_ratios: fields.sizes("upsampling_ratios", default.upsampling_ratios)?,
+            upsampling_ratios: fields.sizes_if_any("upsampling_ratios", default.upsampling_ratios)?,
             kernel_size: fields.size("kernel_size", default.kernel_size)?,
             last_kernel_size: fields.size("last_kernel_size", default.last_kernel_size)?,
             residual_kernel_size: fields.size("residual_kernel_size", default.residual_kernel_size)?,
@@ -136,6 +136,7 @@ mod tests {
                        "codebook_dim": null, "vector_quantization_hidden_dimension": 512, "num_codebooks": 5}"#;
         let config = MimiConfig::from_json(text).unwrap();
         assert_eq!(config.upsampling_ratios, [8, 6, 5, 4]);
+        assert_eq!(MimiConfig::from_json(r#"{"upsampling_ratios": []}"#).unwrap().upsampling_ratios, [8, 6, 5, 4]);
         assert_eq!((config.head_dim(), config.codebook_dim), (64, 512));
         assert!(!config.has_quantizer_projection());
     }

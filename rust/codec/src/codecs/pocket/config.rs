@@ -78,7 +78,7 @@ impl Config {
         };
         let config = Self {
             sampling_rate: fields.size("sampling_rate", 24_000)?,
-            upsampling_ratios: fields.sizes("upsampling_ratios", vec![6, 5, 4])?,
+            upsampling_ratios: fields.sizes_if_any("upsampling_ratios", vec![6, 5, 4])?,
             latent_stride: fields.size("latent_stride", 16)?,
             num_residual_layers: fields.size("num_residual_layers", 1)?,
             last_kernel_size: fields.size("last_kernel_size", 3)?,
@@ -140,7 +140,7 @@ impl Config {
         let encoder: Half = half(&seanet, &transformer, inner_dim)?;
         let decoder: Half = half(&decoder_seanet, &decoder_transformer, latent_dim)?;
         let fields = Fields(&seanet);
-        let ratios = fields.sizes("ratios", vec![6, 5, 4])?;
+        let ratios = fields.sizes_if_any("ratios", vec![6, 5, 4])?;
         let pad = fields.text("pad_mode", "constant")?;
         require(pad == "constant", "pad_mode", "\"constant\"", pad)?;
         let sampling_rate = Fields(map).size("sample_rate", 24_000)?;
