@@ -325,3 +325,13 @@ def test_tokenize_leaves_out_what_is_left_over(codecs, tmp_path):
         mimi(*command, "-o", out, "--padding", padding)
         (file,) = out.rglob("*.safetensors")
         assert read_latents(file).num_samples == samples
+
+
+def test_tokenize_says_the_kind(codecs, tmp_path):
+    (tmp_path / "in").mkdir()
+    signals.write_wav(tmp_path / "in" / "a.wav", signals.noise(4000))
+    command = ["tokenize", tmp_path / "in", "--model", codecs["qwen3-tts"], "--shards", 1, "--format", "files"]
+    mimi(*command, "-o", tmp_path / "out")
+    (file,) = (tmp_path / "out").rglob("*.safetensors")
+    content = read_tokens(file)
+    assert (content.kind, content.num_samples, content.codes.shape) == ("qwen3-tts", 4000, (16, 3))

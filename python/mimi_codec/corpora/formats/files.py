@@ -85,7 +85,7 @@ def _write_clip(file: BinaryIO, *, row: Row, plan: Plan) -> None:
         )
         write_latents(file, found, "safetensors")
         return
-    codec = Codec(plan.model, plan.revision, plan.sample_rate, plan.frame_rate, plan.codebook_size or 1)
+    codec = Codec(plan.model, plan.revision, plan.sample_rate, plan.frame_rate, plan.codebook_size or 1, plan.codec)
     write_tokens(file, Tokens.of_codec(codec, frames.astype(np.int64), samples), "safetensors")
 
 
