@@ -12,6 +12,7 @@ from typing import Any
 
 # Where users import from. Other modules are how these are made.
 MODULES = (
+    "mimi_codec.aio",
     "mimi_codec.audio",
     "mimi_codec.config",
     "mimi_codec.corpora",

@@ -189,3 +189,46 @@ class NumericError(MimiError, ArithmeticError):
         >>> issubclass(NumericError, MimiError), issubclass(NumericError, ArithmeticError)
         (True, True)
     """
+
+
+class PoolFull(MimiError, RuntimeError):
+    """Every slot of a `mimi_codec.aio.SessionPool` has a session. It is raised at once: nobody waits for a slot.
+
+    Example:
+        >>> import asyncio
+        >>> from mimi_codec import Mimi
+        >>> from mimi_codec.aio import SessionPool
+        >>> async def main():
+        ...     async with SessionPool(Mimi.demo(), slots=1) as pool, pool.encoder():
+        ...         pool.encoder()
+        >>> asyncio.run(main())
+        Traceback (most recent call last):
+        mimi_codec.errors.PoolFull: all 1 slots are in use
+    """
+
+
+class PoolClosed(MimiError, RuntimeError):
+    """A `mimi_codec.aio.SessionPool` was closed. Pushes that waited, and were not part of a tick, did nothing.
+
+    Example:
+        >>> import asyncio
+        >>> from mimi_codec import Mimi
+        >>> from mimi_codec.aio import SessionPool
+        >>> async def main():
+        ...     async with SessionPool(Mimi.demo(), slots=1) as pool:
+        ...         pass
+        ...     pool.encoder()
+        >>> asyncio.run(main())
+        Traceback (most recent call last):
+        mimi_codec.errors.PoolClosed: the pool is closed
+    """
+
+
+class SessionFull(MimiError, RuntimeError):
+    """More waits in one session of a `mimi_codec.aio.SessionPool` than it may; the push did nothing.
+
+    Example:
+        >>> from mimi_codec.errors import MimiError, SessionFull
+        >>> issubclass(SessionFull, MimiError)
+        True
+    """
