@@ -133,10 +133,8 @@ class Transformers:
                 use_streaming=True,
                 **self.caches,
             )
-        self.caches = {
-            "padding_cache": output.padding_cache,
-            "encoder_past_key_values": output.encoder_past_key_values,
-        }
+        names = ("padding_cache", "encoder_cache", "encoder_past_key_values")  # the last was renamed in 5.24
+        self.caches = {name: output[name] for name in names if name in output}
         return output.audio_codes[0].numpy()
 
 
