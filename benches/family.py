@@ -9,8 +9,8 @@ have no streams in their references: what is timed there is the frame decoded wi
 are, which is not exact. A step of VibeVoice's reference uses its own padding cache.
 
 Prints medians: the time, in brackets how many times ours; seconds of audio per second; GFLOP/s of the work that the
-result needs (of the full sizes); and the most memory of each process without its weights. Only the tiny sizes
-(`--size tiny`) are quick. `--weights DIR` keeps the weights, 0.7 to 2.7 GB for each codec.
+result needs (of the full sizes); and the most memory of each process without its weights (of a reference, since it was
+loaded). Only the tiny sizes (`--size tiny`) are quick. `--weights DIR` keeps the weights, 0.7 to 2.7 GB for each codec.
 """
 
 from __future__ import annotations

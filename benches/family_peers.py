@@ -6,6 +6,7 @@ Clips are float32 `(L,)`, codes int64 `(K, T)`, latents float32 `(D, T)`. `facts
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -76,14 +77,17 @@ class Reference:
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)
         self.torch = torch
-        self.model = self.load(weights).eval()
+        self.model = self.build(weights).eval()
+        read_into(self.model, weights)
+        forget_peak()
         self.facts: dict[str, Any] = {
             "version": importlib.metadata.version(self.package),
             "weight_bytes": sum(value.numel() * value.element_size() for value in self.model.state_dict().values()),
             **self.sizes(),
         }
 
-    def load(self, weights: Path) -> Any:
+    def build(self, weights: Path) -> Any:
+        """The model, without its weights: `from_pretrained` leaves the buffers that no file has as memory was."""
         raise NotImplementedError
 
     def sizes(self) -> dict[str, int]:
@@ -96,10 +100,10 @@ class Reference:
 class Code2Wav(Reference):
     """Transformers' Code2Wav. It has no stream: a frame is decoded behind those before it, and their audio dropped."""
 
-    def load(self, weights: Path) -> Any:
-        from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import Qwen3OmniMoeCode2Wav
+    def build(self, weights: Path) -> Any:
+        from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe as module
 
-        return Qwen3OmniMoeCode2Wav.from_pretrained(weights)
+        return module.Qwen3OmniMoeCode2Wav(module.Qwen3OmniMoeCode2WavConfig(**fields(weights)))
 
     def sizes(self) -> dict[str, int]:
         config = self.model.config
@@ -128,10 +132,11 @@ class Qwen3Tts(Code2Wav):
 
     package = "qwen-tts"
 
-    def load(self, weights: Path) -> Any:
+    def build(self, weights: Path) -> Any:
         from qwen_tts.core.tokenizer_12hz import modeling_qwen3_tts_tokenizer_v2 as module
 
-        return module.Qwen3TTSTokenizerV2Model.from_pretrained(weights).decoder
+        config = module.Qwen3TTSTokenizerV2Config(**fields(weights))
+        return module.Qwen3TTSTokenizerV2Decoder._from_config(config.decoder_config)
 
     def chunks(self, codes: Any) -> Any:
         return self.model.chunked_decode(codes, 300, CONTEXT)
@@ -140,10 +145,10 @@ class Qwen3Tts(Code2Wav):
 class VibeVoice(Reference):
     """Transformers' acoustic tokenizer, without noise, and its own padding cache in streams."""
 
-    def load(self, weights: Path) -> Any:
-        from transformers import VibeVoiceAcousticTokenizerModel
+    def build(self, weights: Path) -> Any:
+        from transformers import VibeVoiceAcousticTokenizerConfig, VibeVoiceAcousticTokenizerModel
 
-        return VibeVoiceAcousticTokenizerModel.from_pretrained(weights)
+        return VibeVoiceAcousticTokenizerModel(VibeVoiceAcousticTokenizerConfig(**fields(weights)))
 
     def sizes(self) -> dict[str, int]:
         config = self.model.config
@@ -172,6 +177,31 @@ class VibeVoice(Reference):
         output = self.model.decode(self.tensor(frame.T), padding_cache=self.decoder_cache, use_cache=True)
         self.decoder_cache = output.padding_cache
         return output.audio
+
+
+def fields(weights: Path) -> dict[str, Any]:
+    """The fields of a configuration."""
+    found = json.loads((weights / "config.json").read_text())
+    return {name: value for name, value in found.items() if name not in ("model_type", "architectures")}
+
+
+def read_into(model: Any, weights: Path) -> None:
+    """Read the weights tensor by tensor, so that they are in memory once, whatever stands before their names."""
+    from safetensors import safe_open
+
+    left = model.state_dict()
+    first = next(iter(left))
+    files = [safe_open(file, "pt") for file in weights.glob("*.safetensors")]
+    places = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - it is not a mapping
+    (found,) = (name for name in places if name == first or name.endswith(f".{first}"))
+    prefix = found.removesuffix(first)
+    for name, tensor in left.items():
+        tensor.copy_(places[prefix + name].get_tensor(prefix + name))
+
+
+def forget_peak() -> None:
+    """Count the memory that a reference holds from here on: what loading takes is not held against it."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 FAMILY: dict[str, dict[str, type[Any]]] = {
