@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mimi_codec
 import signals
 from mimi_codec import Mimi
 from mimi_codec.errors import InputTypeError, LoadError
+from mimi_codec.synthetic import write_synthetic_family
 
 CLIP = signals.noise(333)
 PATHS = [
@@ -44,6 +46,7 @@ class TestCache:
             (root / "refs").mkdir()
             (root / "refs" / "main").write_text(self.COMMIT)
             for name, source in files.items():
+                (snapshot / name).parent.mkdir(exist_ok=True)
                 shutil.copy(source, snapshot / name)
             return tmp_path / "hub"
 
@@ -93,6 +96,18 @@ class TestCache:
         pcm = signals.noise(2000)
         np.testing.assert_array_equal(mimi.encode(pcm), full_pair.ours.encode(pcm, num_codebooks=8))
         shutil.rmtree(hub)
+
+    def test_a_cached_folder(self, cache, tmp_path):
+        """A model whose codec is in a folder, with or without its own weights beside it."""
+        source = write_synthetic_family(tmp_path / "source", "qwen3-tts")
+        (tmp_path / "config.json").write_text('{"model_type": "qwen3_tts"}')
+        own = {f"speech_tokenizer/{path.name}": path for path in source.iterdir()}
+        hub = cache({"config.json": tmp_path / "config.json"} | own, "Qwen/Qwen3-TTS-12Hz-1.7B-Base")
+        options = {"local_files_only": True, "cache_dir": hub}
+        assert mimi_codec.load("Qwen/Qwen3-TTS-12Hz-1.7B-Base", **options).kind == "qwen3-tts"
+        snapshot = next(hub.glob("*/snapshots/*"))
+        shutil.copy(tmp_path / "config.json", snapshot / "model.safetensors")
+        assert mimi_codec.load("Qwen/Qwen3-TTS-12Hz-1.7B-Base", **options).kind == "qwen3-tts"
 
     def test_empty_cache(self, run_python, tmp_path):
         """Offline with nothing cached: the message says what it looked for and what to do."""

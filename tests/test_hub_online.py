@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from huggingface_hub import errors
 
+import mimi_codec
 import signals
 import synthetic
 from fake_hub import Hub
 from mimi_codec import Mimi
 from mimi_codec.errors import LoadError
+from mimi_codec.synthetic import write_synthetic_family
 
 CLIP = signals.noise(333)
 OLD, NEW = "0" * 40, "f" * 40
@@ -177,6 +179,23 @@ class TestOtherRepositories:
         assert hub.files == ["config.json", name]
         pcm = signals.noise(2000)
         np.testing.assert_array_equal(mimi.encode(pcm), full_pair.ours.encode(pcm, num_codebooks=2))
+
+    @pytest.mark.parametrize("shards", [1, 2])
+    def test_in_a_folder(self, hub, tmp_path, shards):
+        """Of a model with its codec in a folder, only that is fetched: the rest may be gigabytes."""
+        source = write_synthetic_family(tmp_path / "source", "qwen3-tts", shards=shards)
+        config = tmp_path / "config.json"
+        config.write_text('{"model_type": "qwen3_tts", "tts_model_type": "base"}')
+        others = dict.fromkeys(("config.json", "model.safetensors", "vocab.json"), config)
+        own = {f"speech_tokenizer/{name}": path for name, path in files(source).items()}
+        hub.commits[OLD] = others | own
+        codec = mimi_codec.load("Qwen/Qwen3-TTS-12Hz-1.7B-Base")
+        assert (codec.kind, codec.name, codec.revision) == ("qwen3-tts", "Qwen/Qwen3-TTS-12Hz-1.7B-Base", OLD)
+        assert hub.files == sorted(["config.json", *own])
+        pcm = signals.noise(2000)
+        codes = codec.encode(pcm)
+        np.testing.assert_array_equal(codes, mimi_codec.load(source).encode(pcm))
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(codec)).encode(pcm), codes)
 
     def test_without_mimi(self, hub, tiny_dir):
         hub.commits[OLD] = {"README.md": tiny_dir / "config.json"}

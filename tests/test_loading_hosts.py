@@ -1,6 +1,7 @@
 """Codecs among the files of the models that carry them: what `mimi_codec.load` finds in a directory."""
 
 import json
+import pickle
 import re
 import shutil
 
@@ -11,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 import mimi_codec
 import signals
 from mimi_codec.errors import LoadError
+from mimi_codec.synthetic import write_synthetic_family
 
 CLIP = signals.noise(333)
 LANGUAGE_MODEL = {
@@ -55,6 +57,30 @@ def test_kyutais_file_beside_lfm2_audio(full_kyutai, full_pair, host):
     assert (codec.layout, codec.num_codebooks) == ("kyutai", 8)
     pcm = signals.noise(2000)
     np.testing.assert_array_equal(codec.encode(pcm), full_pair.ours.encode(pcm, num_codebooks=8))
+
+
+def test_in_a_folder_of_its_own(tiny_dir, host):
+    """As Qwen/Qwen3-TTS-12Hz-1.7B-Base has it."""
+    source = write_synthetic_family(host / "speech_tokenizer", "qwen3-tts")
+    codec, alone = mimi_codec.load(host), mimi_codec.load(source)
+    assert (codec.kind, codec.layout) == ("qwen3-tts", "qwen-tts")
+    pcm = signals.noise(2000)
+    np.testing.assert_array_equal(codec.encode(pcm), alone.encode(pcm))
+    again = pickle.loads(pickle.dumps(codec))
+    np.testing.assert_array_equal(again.encode(pcm), alone.encode(pcm))
+    (host / "model.safetensors").unlink()  # the tokenizer alone was fetched
+    assert mimi_codec.load(host).kind == "qwen3-tts"
+    shutil.copy(tiny_dir / "model.safetensors", host / "audio.safetensors")  # a codec beside the model itself
+    assert mimi_codec.load(host).kind == "mimi"
+
+
+def test_a_folder_without_a_codec(host):
+    (host / "speech_tokenizer").mkdir()
+    with pytest.raises(LoadError, match=r"speech_tokenizer.*expected model\.safetensors"):
+        mimi_codec.load(host)
+    save_file(LANGUAGE_MODEL, host / "speech_tokenizer" / "model.safetensors")
+    with pytest.raises(LoadError, match=r"speech_tokenizer.*expected the tensors of a codec"):
+        mimi_codec.load(host)
 
 
 def test_no_codec(host):

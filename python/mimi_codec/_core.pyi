@@ -13,13 +13,16 @@ from typing import Any, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Model", "Stream", "__version__", "build_info", "codec_prefixes", "safetensors_entries"]
+__all__ = ["Model", "Stream", "__version__", "build_info", "codec_folders", "codec_prefixes", "safetensors_entries"]
 __version__: str
 
 _Limits: TypeAlias = tuple[Callable[[], object] | None, float | None]
 
 def build_info() -> dict[str, str]:
     """Version, build profile and the SIMD instruction set in use, for bug reports."""
+
+def codec_folders() -> list[str]:
+    """Folders of larger models that hold a codec, whole and with a configuration of its own."""
 
 def codec_prefixes(names: list[str], module: str | None) -> list[str]:
     """What stands before the names of the codec's tensors, of every codec that `names` may be of: usually one."""

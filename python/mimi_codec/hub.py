@@ -135,22 +135,34 @@ class _Repository:
 
     def _fetch(self, listing: Sequence[str], commit: str | None) -> Source:
         config = _fields(self._download(CONFIG, commit)) if CONFIG in listing else {}
+        is_mimi = config.get("model_type") == "mimi"
         own = _own_file(listing, config)
-        if own and config.get("model_type") != "mimi":
+        folders = [f"{name}/" for name in _core.codec_folders()]
+        folder = next((name for name in folders if _holds_weights(listing, name)), "")
+        if own and not is_mimi:
             path = self._download(own, commit)
-        elif WEIGHTS in listing:
-            path = self._download(WEIGHTS, commit).parent
-        elif INDEX in listing:
-            index = self._download(INDEX, commit)
-            for shard in _shards(index, self.module):
-                self._download(shard, commit)
-            path = index.parent
+        elif folder and not is_mimi:
+            # A model with a codec in a folder has none in its own weights, and they may be large.
+            path = self._checkpoint(listing, commit, folder)
+        elif _holds_weights(listing):
+            path = self._checkpoint(listing, commit)
         else:
             raise LoadError(
                 f"{self.name} does not hold Mimi weights: expected {WEIGHTS}, {INDEX} or Kyutai's "
                 f"tokenizer-*.safetensors, found {', '.join(sorted(listing)) or 'nothing'}"
             )
         return Source("hub", self.name, path, commit or self.revision)
+
+    def _checkpoint(self, listing: Sequence[str], commit: str | None, folder: str = "") -> Path:
+        """Fetch the codec's weights, and the configuration beside them; the directory in which they lie."""
+        if folder and folder + CONFIG in listing:
+            self._download(folder + CONFIG, commit)
+        if folder + WEIGHTS in listing:
+            return self._download(folder + WEIGHTS, commit).parent
+        index = self._download(folder + INDEX, commit)
+        for shard in _shards(index, self.module):
+            self._download(folder + shard, commit)
+        return index.parent
 
     def _list_online(self) -> tuple[Sequence[str] | None, str | None, Exception | None]:
         """The files of the repository and its commit; no files where the hub cannot be reached."""
@@ -190,7 +202,7 @@ class _Repository:
                 f"{self.name}{at} is neither a path nor in the local cache of the hub, and {why}; "
                 "download it once with a network, or pass the path of a directory"
             ) from (reason or error)
-        return [file.name for file in folder.iterdir()], folder.name
+        return [file.relative_to(folder).as_posix() for file in folder.rglob("*")], folder.name
 
     def _download(self, file: str, commit: str | None) -> Path:
         from huggingface_hub import hf_hub_download
@@ -216,6 +228,10 @@ def _fields(path: Path) -> dict[str, Any]:
     except ValueError:
         return {}
     return fields if isinstance(fields, dict) else {}
+
+
+def _holds_weights(listing: Sequence[str], folder: str = "") -> bool:
+    return folder + WEIGHTS in listing or folder + INDEX in listing
 
 
 def _own_file(listing: Sequence[str], config: Mapping[str, Any]) -> str | None:

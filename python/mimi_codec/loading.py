@@ -39,8 +39,9 @@ def load(
 ) -> TokenCodec | LatentCodec:
     """Load a codec from a directory, a safetensors file, or the Hugging Face hub, whichever codec it is.
 
-    The files may be the codec's own, or those of a larger model that has it inside, in one or in many shards: only the
-    tensors of the codec are read, and from the hub only the shards that hold them are fetched.
+    The files may be the codec's own, or those of a larger model that has it inside, in one or in many shards, or in the
+    folder `speech_tokenizer`: only the tensors of the codec are read, and from the hub only the shards or the folder
+    that hold them are fetched.
 
     | `kind` | class | what it is |
     |---|---|---|

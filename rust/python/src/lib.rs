@@ -30,6 +30,12 @@ mod _core {
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
+    /// Folders of larger models that hold a codec, whole and with a configuration of its own.
+    #[pyfunction]
+    fn codec_folders() -> Vec<&'static str> {
+        mimi_codec::CODEC_FOLDERS.to_vec()
+    }
+
     /// What stands before the names of the codec's tensors, of every codec that such names may be of.
     #[pyfunction]
     fn codec_prefixes(names: Vec<String>, module: Option<&str>) -> Vec<String> {

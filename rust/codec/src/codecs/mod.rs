@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::weights::{Checkpoint, Files, Found, Layout};
-pub use recognise::prefixes;
+pub use recognise::{FOLDERS, prefixes};
 use recognise::{locate, module_of, recognise};
 
 /// A kind of codec.

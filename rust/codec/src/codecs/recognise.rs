@@ -6,8 +6,12 @@ use super::{Description, FAMILIES, Family, is_of, mimi};
 use crate::error::{Error, Result};
 use crate::weights::{Files, Found, detect};
 
+/// Folders of larger models that hold a codec, whole and with a configuration of its own: Qwen3-TTS has one.
+pub const FOLDERS: &[&str] = &["speech_tokenizer"];
+
 /// The files at a path, in which a codec is looked for. Some models keep theirs in a file of its own, which nothing names:
-/// where the usual file of a directory has no codec, it is the one other file that has.
+/// where the usual file of a directory has no codec, it is the one other file that has. Where none has, it is in one of
+/// the [`FOLDERS`].
 ///
 /// # Errors
 /// [`Error::File`] for files that are missing or corrupt, or several that might be meant.
@@ -29,7 +33,11 @@ pub(super) fn locate(path: &Path) -> Result<Files> {
         let message = format!("expected one file with a codec, found {}: {}", found.len(), names.join(", "));
         return Err(Error::file(path, format!("{message}; give the path of the file instead")));
     }
-    found.pop().map_or(usual, Ok)
+    if let Some(found) = found.pop() {
+        return Ok(found);
+    }
+    let mut folders = FOLDERS.iter().map(|folder| path.join(folder)).filter(|folder| folder.is_dir());
+    folders.next().map_or(usual, |folder| Files::open(&folder, &[]))
 }
 
 /// Whether there are tensors that only a codec has.

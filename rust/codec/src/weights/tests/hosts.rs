@@ -84,6 +84,27 @@ fn in_a_file_of_its_own() {
 }
 
 #[test]
+fn in_a_folder_of_its_own() {
+    let directory = checkpoint(&language_model());
+    write_config(directory.path(), &json!({"model_type": "qwen3_tts"}));
+    let folder = directory.join("speech_tokenizer");
+    fs::create_dir(&folder).unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert!(matches!(&error, Error::File { path, .. } if *path == folder), "{error}");
+    let tensors = random_tensors(&small_config());
+    write_tensors(&folder.join("model.safetensors"), &tensors, Dtype::F32);
+    write_config(&folder, &small_config_value());
+    assert_holds(directory.path(), "transformers", "", &tensors);
+    // a codec of the model's own comes first
+    let mut all = language_model();
+    let own = random_tensors(&small_config());
+    all.extend(with_prefix(&own, "codec_model."));
+    write_tensors(&directory.join("model.safetensors"), &all, Dtype::F32);
+    write_config(directory.path(), &json!({"model_type": "qwen3_tts", "codec_config": small_config_value()}));
+    assert_holds(directory.path(), "transformers", "codec_model.", &own);
+}
+
+#[test]
 fn with_the_released_configuration() {
     let (directory, _) = beside_a_language_model("tokenizer-e351c8d8-checkpoint125.safetensors");
     write_config(directory.path(), &json!({"codebooks": 8, "encoder": {}, "preprocessor": {}}));
