@@ -33,6 +33,7 @@ MODULES = (
     "mimi_codec.tokens.talker_prompts",
     "mimi_codec.moshi",
     "mimi_codec.pocket_tts",
+    "mimi_codec.qwen_tts",
     "mimi_codec.ray",
     "mimi_codec.rustymimi",
     "mimi_codec.transformers",

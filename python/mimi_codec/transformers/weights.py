@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from safetensors.torch import load_file
 
 from .._torch import ScratchDirectory
-from .._torch_state import write_state
-from ..hub import WEIGHTS
+from .._torch_state import read_state, write_state
 from ..model import Mimi
 from .installed import MimiConfig
+
+__all__ = ["load_state", "read_state"]
 
 
 def load_state(
@@ -20,13 +20,3 @@ def load_state(
     """A codec of these tensors, and the directory of its files, which `Mimi.save` and pickling read again."""
     files = write_state(state, config.to_json_string(use_diff=False))
     return Mimi.from_pretrained(files.path, threads=threads), files
-
-
-def read_state(codec: Mimi) -> dict[str, torch.Tensor]:
-    """The tensors of a codec under the names of its files. Raises `LoadError` where those are gone."""
-    files = ScratchDirectory()
-    try:
-        codec.save(files.path)
-        return load_file(files.path / WEIGHTS)
-    finally:
-        files.remove()
