@@ -4,9 +4,9 @@ import errno
 
 import numpy as np
 import pytest
-from corpus import SHARDS, K, check, make_clips, shards_of
 
 import signals
+from corpus import SHARDS, K, check, make_clips, shards_of
 from mimi_codec.corpora import commit, read_rows, status, tokenize
 from mimi_codec.errors import AudioError, NumericError
 
@@ -64,6 +64,12 @@ def test_bad_clips_fail_alone(bad, quick, tmp_path, file_format, jobs):
 
 def names(root):
     return sorted({path.relative_to(root).as_posix() for path in root.rglob("*.wav")} | {"noise.flac"})
+
+
+def test_a_summary_names_the_first_ten(quick, tmp_path):
+    summary = run([(f"{number:02}", b"") for number in range(40)], tmp_path / "out", quick)
+    assert summary.failures == {"empty": 40}
+    assert list(summary.examples) == [f"{number:02}" for number in range(10)]
 
 
 @pytest.mark.parametrize("file_format", FORMATS)

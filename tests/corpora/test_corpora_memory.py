@@ -58,17 +58,17 @@ LONG = """
 
 @linux
 def test_a_long_clip(run_python, tmp_path):
-    """Twenty minutes in two channels at 48 kHz are 460 MB of float32, and half of it at the codec's rate."""
+    """Ten minutes in two channels at 48 kHz are 230 MB of float32, and half of it at the codec's rate."""
     import soundfile
 
     minute = np.tile(0.2 * signals.noise(48_000, rows=2)[:, 0].T, (60, 1))
     (tmp_path / "long").mkdir()
     with soundfile.SoundFile(tmp_path / "long/clip.flac", "w", 48_000, 2) as file:
-        for _ in range(20):
+        for _ in range(10):
             file.write(minute)
     for channels in ("mix", "separate"):
         grown = int(run_python(LONG, tmp_path / "long", channels))
-        assert grown < 16_000  # kilobytes, of a few blocks; twelve minutes of samples are 70 MB for a channel
+        assert grown < 16_000  # kilobytes, of a few blocks; six minutes of samples are 35 MB for a channel
 
 
 @linux

@@ -122,13 +122,15 @@ class TestCluster:
         with pytest.raises(ConfigError, match="was made on Ray"):
             status(out)
 
-    def test_bad_clips(self, clips, model, quick, tmp_path):
+    def test_bad_clips(self, clips, model, quick, tmp_path, monkeypatch):
         import shutil
+
+        monkeypatch.chdir(model.parent)
 
         root = shutil.copytree(clips, tmp_path / "clips")
         (root / "bad.wav").write_text("not a sound")
         (root / "empty.wav").write_bytes(b"")
-        found = tokenize(root, tmp_path / "out", str(model), num_codebooks=K, actors=1)
+        found = tokenize(root, tmp_path / "out", model.name, num_codebooks=K, actors=1)
         check(tmp_path / "out", root, quick, failed=("bad.wav", "empty.wav"))
         assert found.failures == {"empty": 1, "unreadable": 1}
 

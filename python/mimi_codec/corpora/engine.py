@@ -27,6 +27,7 @@ from .spool import Written
 
 AHEAD = 8  # blocks of sound that are read before they are encoded, of five seconds each
 TICK = 0.1  # seconds between two looks at the work
+SHOWN = 10  # clips that failed, in a summary
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Outcome:
 
     committed: list[ShardFacts] = field(default_factory=list)
     failed: list[Row] = field(default_factory=list)
+    """Some of the clips that failed: the first ones by their ids."""
 
 
 class Engine:
@@ -194,4 +196,5 @@ class Engine:
         if facts is not None:
             with self._lock:
                 self.outcome.committed.append(facts)
-                self.outcome.failed += shard.failures
+                failed = self.outcome.failed + shard.failures
+                self.outcome.failed = sorted(failed, key=lambda row: row.id)[:SHOWN]

@@ -161,7 +161,7 @@ def summed(made: list[ShardFacts], kept: list[ShardFacts], failed: list[Row], **
         shards=len(made),
         shards_kept=len(kept),
         failures=dict(sorted(failures.items())),
-        examples={row.id: row.error or "" for row in sorted(failed, key=lambda row: row.id)[:SHOWN]},
+        examples={row.id: row.error or "" for row in failed},
         warned=sum(facts.warned for facts in (*made, *kept)),
         **known,
     )

@@ -117,6 +117,8 @@ def tokenize(
     from ray.data import ActorPoolStrategy, DataContext
     from ray.data.checkpoint import CheckpointConfig
 
+    if isinstance(codec, (str, os.PathLike)) and Path(codec).exists():
+        codec = os.path.abspath(codec)  # actors work elsewhere
     corpus = corpus_of(paths, root)
     clips = _clips(corpus)
     plan = _plan(codec, corpus, num_codebooks, latents, channels=channels, padding=padding, strict=strict)
