@@ -9,6 +9,8 @@ mod qwen;
 mod recognise;
 mod seanet;
 mod spellings;
+#[cfg(test)]
+mod tests;
 mod vibevoice;
 
 use std::path::Path;
