@@ -316,7 +316,7 @@ class TestModule:
 
 
 def test_tokenize_leaves_out_what_is_left_over(codecs, tmp_path):
-    """A row says how many samples its frames hold, and files of clips can be read."""
+    """Files of clips say how many samples their frames hold, and can be read."""
     (tmp_path / "in").mkdir()
     signals.write_wav(tmp_path / "in" / "a.wav", signals.noise(165))
     command = ["tokenize", tmp_path / "in", "--model", codecs["vibevoice"], "--shards", 1, "--format", "files"]

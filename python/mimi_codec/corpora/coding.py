@@ -46,11 +46,6 @@ class Coder:
         """The frames that are left."""
         return self._stream.flush(batched=True, padding=self._padding)
 
-    def held(self, samples: int) -> int:
-        """Samples of a clip that its frames hold: all, but for codecs that leave out what is less than a frame."""
-        return samples - self._codec.left_over(samples, padding=self._padding)
-
-
 def content_of(codec: Codec, num_codebooks: int | None, latents: bool) -> Content:
     """What is kept of a clip.
 

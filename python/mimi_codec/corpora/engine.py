@@ -182,12 +182,12 @@ class Engine:
             return [(replace(known, error=error), [])]
         rows: list[tuple[Row, Places]] = []
         separate = self._plan.channels == "separate"
-        warning, held = "; ".join(clip.warnings) or None, coder.held(samples)
+        warning = "; ".join(clip.warnings) or None
         for number, (part, row) in enumerate(zip(written, frames, strict=True), 1):
             part.add(row)
             part.end()
             channel_number = number if separate else None
-            whole = replace(known, channel=channel_number, num_frames=part.frames, num_samples=held, warning=warning)
+            whole = replace(known, channel=channel_number, num_frames=part.frames, num_samples=samples, warning=warning)
             rows.append((whole, part.places))
         return rows
 
