@@ -46,6 +46,7 @@ class Coder:
         """The frames that are left."""
         return self._stream.flush(batched=True, padding=self._padding)
 
+
 def content_of(codec: Codec, num_codebooks: int | None, latents: bool) -> Content:
     """What is kept of a clip.
 
