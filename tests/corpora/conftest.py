@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from corpus import make_clips
 
 import mimi_codec
+from corpus import make_clips
 from mimi_codec.synthetic import POCKET_TTS, write_synthetic_latents
 
 

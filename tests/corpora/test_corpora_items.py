@@ -7,9 +7,9 @@ import tarfile
 
 import numpy as np
 import pytest
-from corpus import K, ids_of
 
 import signals
+from corpus import K, ids_of
 from mimi_codec import read_audio, read_sound
 from mimi_codec.corpora import read_rows, tokenize
 from mimi_codec.corpora.items import corpus_of

@@ -8,8 +8,8 @@ import time
 from functools import partial
 
 import pytest
-from corpus import SHARDS, K, check, shards_of
 
+from corpus import SHARDS, K, check, shards_of
 from mimi_codec.corpora import commit, status, tokenize
 from mimi_codec.corpora.claims import Claim
 
