@@ -36,6 +36,7 @@ MODULES = (
     "mimi_codec.qwen_tts",
     "mimi_codec.ray",
     "mimi_codec.rustymimi",
+    "mimi_codec.serve",
     "mimi_codec.transformers",
     "mimi_codec.vibevoice",
 )

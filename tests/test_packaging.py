@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import tomllib
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,25 @@ class TestLicences:
         assert installed.metadata["License-Expression"] == PROJECT["project"]["license"]
         held = {Path(file).name for file in installed.files or () if "licenses" in Path(file).parts}
         assert held >= set(PROJECT["project"]["license-files"])
+
+
+class TestPage:
+    """The page of `mimi serve` is data inside the package, so the wheel and the archive have it like the code."""
+
+    def test_its_files_lie_in_the_package(self):
+        from mimi_codec.serve.answers import PAGE, TYPES
+
+        held = {path.name for path in resources.files("mimi_codec.serve").joinpath("page").iterdir()}
+        assert held == set(PAGE.values())
+        assert {name.rpartition(".")[2] for name in held} <= set(TYPES)
+
+    def test_nothing_keeps_them_out(self):
+        assert PROJECT["tool"]["maturin"]["exclude"] == ["**/__pycache__/**"]
+        assert in_the_archive("python/mimi_codec/serve/page/index.html")
+        if shutil.which("git") is not None and (ROOT / ".git").exists():
+            page = ROOT / "python/mimi_codec/serve/page"
+            ignored = subprocess.run(["git", "check-ignore", *page.iterdir()], cwd=ROOT, capture_output=True, text=True)
+            assert ignored.stdout == ""  # maturin leaves out what git ignores
 
 
 class TestSourceArchive:

@@ -11,7 +11,7 @@ import pytest
 from command import mimi
 
 import mimi_codec
-from mimi_codec.cli import EXAMPLES, _parser, bench, decode, demo, encode, info, tokenize, tokens
+from mimi_codec.cli import EXAMPLES, _parser, bench, decode, demo, encode, info, serve, tokenize, tokens
 
 WATCHDOG = 120
 COMMANDS = {
@@ -20,6 +20,7 @@ COMMANDS = {
     "info": info,
     "tokens": tokens,
     "tokenize": tokenize,
+    "serve": serve,
     "demo": demo,
     "bench": bench,
 }

@@ -65,6 +65,11 @@ def add_model_options(parser: argparse.ArgumentParser, *, default: str | None, d
         metavar="NAME",
         help=f"directory, file, hub name or {DEMO!r}, of any codec (default: {default_text})",
     )
+    add_loading_options(group)
+
+
+def add_loading_options(group: Any) -> None:
+    """Which of a model's files, and how it runs."""
     group.add_argument("--revision", metavar="REV", help="branch, tag or commit of the hub's repository")
     group.add_argument(
         "--module", metavar="M", help="which module of a larger model is meant, where several of them are codecs"
