@@ -166,15 +166,17 @@ class Engine:
         began = time.perf_counter()
         computed = False
         for lane in self.lanes.values():
-            if lane.waiting:
-                lane.tick()
-                self._deliver()
+            if not lane.waiting:
+                continue
+            lane.tick()
+            # counted first, so that who has a result sees its tick
             self._calls += len(lane.calls)
             self._rows += sum(lane.calls)
+            self._ticks += bool(lane.calls) and not computed
             computed |= bool(lane.calls)
             lane.calls.clear()
+            self._deliver()
         if computed:
-            self._ticks += 1
             self._times.append(time.perf_counter() - began)
 
     def _leave(self) -> None:

@@ -117,7 +117,8 @@ class Lane:
                 self._push(parts[half:])
             elif len(parts[0].pieces) > 1:
                 for part in parts[0].one_by_one():
-                    self._push([part])
+                    if not part.row.broken:
+                        self._push([part])
             else:
                 self._refused(parts[0], error)
             return
