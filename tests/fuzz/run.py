@@ -17,12 +17,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import stream_machine
 from campaign import Fault, Target, run
+from target_family import KINDS, FamilyWeights
 from target_model import States, Weights, load_model
 from target_sound import FORMATS, Sounds
 from target_tokens import CHANGES, TokenFiles
 
 TARGETS: dict[str, Callable[[], Target]] = {
     "weights": Weights,
+    **{f"weights-{kind}": lambda kind=kind: FamilyWeights(kind) for kind in KINDS},
     "states": States,
     **{f"tokens-{kind}": lambda kind=kind: TokenFiles(kind) for kind in CHANGES},
     **{f"sound-{kind}": lambda kind=kind: Sounds(kind) for kind in FORMATS},

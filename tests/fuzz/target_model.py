@@ -65,9 +65,9 @@ class Weights:
 
     name = "weights"
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[Path], Path] = write_model) -> None:
         self.directory = memory_directory()
-        write_model(self.directory)
+        write(self.directory)
         self.config = (self.directory / "config.json").read_bytes()
         self.weights = (self.directory / "model.safetensors").read_bytes()
         (size,) = struct.unpack_from("<Q", self.weights)
@@ -102,6 +102,9 @@ class Weights:
             other.write_bytes(index)
             name = "shard.safetensors"
         (self.directory / name).write_bytes(weights)
+        self.use()
+
+    def use(self) -> None:
         mimi = Mimi.from_pretrained(self.directory)
         codes = mimi.encode(PCM)
         assert ((codes >= 0) & (codes < mimi.codebook_size)).all()

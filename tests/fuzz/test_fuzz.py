@@ -5,6 +5,7 @@ import random
 import pytest
 import stream_machine
 from campaign import Fault, run
+from target_family import KINDS, FamilyWeights
 from target_model import States, Weights
 from target_sound import FORMATS, Sounds
 from target_tokens import CHANGES, TokenFiles
@@ -41,6 +42,18 @@ def test_weights():
     assert outcomes["LoadError"] > 500
     assert outcomes["ConfigError"] > 50
     assert outcomes["WeightsError"] > 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_of_the_family(kind):
+    target = FamilyWeights(kind)
+    try:
+        outcomes = run(target, 400)
+    finally:
+        target.close()
+    assert outcomes["accepted"] > 20
+    assert outcomes["LoadError"] > 100
+    assert outcomes["ConfigError"] > 10
 
 
 @pytest.mark.timeout(300)
