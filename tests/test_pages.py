@@ -8,6 +8,7 @@ import signals
 
 # dropins/test_docs.py, tokens/test_tokens_docs.py, ray_data/test_ray_docs.py and serve/test_serve_docs.py run these
 ELSEWHERE = {
+    "docs/session_recipes.md",
     "docs/transformers.md",
     "docs/moshi.md",
     "docs/rustymimi.md",
