@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from pools import encode, pieces
+from pools import Gate, encode, pieces, until
 
 import signals
 from mimi_codec import AudioError, CodesError, InputTypeError, PoolFull, StreamError
@@ -85,8 +85,14 @@ def test_batches(tiny):
             assert (pool.stats().ticks, pool.stats().batch_mean) == (1, 8)
             for session in sessions[1:]:
                 await session.close()
-            await asyncio.gather(*(sessions[0].push(pcm[0, 0]) for _ in range(3)))
-            assert pool.stats().ticks <= 3
+            gate = Gate(pool, "encoder")
+            pushes = [asyncio.create_task(sessions[0].push(pcm[0, 0]))]
+            await until(gate.reached.is_set)
+            pushes += [asyncio.create_task(sessions[0].push(pcm[0, 0])) for _ in range(3)]
+            await asyncio.sleep(0)
+            gate.opened.set()
+            await asyncio.gather(*pushes)
+            assert pool.stats().ticks == 3  # the first, the one that was held, and one for the three
 
     asyncio.run(main())
 
