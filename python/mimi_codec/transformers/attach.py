@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 from torch import nn
 
+from ..codec import Codec
 from ..config import MimiConfig as Fields
 from ..errors import ConfigError, InputTypeError
 from ..latent_codec import LatentCodec
 from ..model import Mimi
+from .family import check_sizes
 from .installed import MimiConfig
 from .model import InvalidCodes, MimiModel
+from .replaced import places, replace
 
 if TYPE_CHECKING:
     from transformers import ProcessorMixin
@@ -27,6 +31,13 @@ TOKENIZER = "PocketTTSAudioTokenizerModel"
 
 @overload
 def attach(
+    model: ProcessorMixin,
+    codec: LatentCodec | str | os.PathLike[str] | None = None,
+    *,
+    threads: int | None = None,
+) -> PocketTTSAudioTokenizerModel: ...
+@overload
+def attach(
     model: nn.Module,
     codec: Mimi | str | os.PathLike[str] | None = None,
     *,
@@ -35,35 +46,44 @@ def attach(
 ) -> MimiModel: ...
 @overload
 def attach(
-    model: ProcessorMixin,
-    codec: LatentCodec | str | os.PathLike[str] | None = None,
+    model: nn.Module,
+    codec: Codec | str | os.PathLike[str] | Mapping[str, Codec | str | os.PathLike[str]] | None = None,
     *,
     threads: int | None = None,
-) -> PocketTTSAudioTokenizerModel: ...
+    chunked: bool | None = None,
+) -> Any: ...
 def attach(
     model: Any,
     codec: Any = None,
     *,
     threads: int | None = None,
     invalid_codes: InvalidCodes | None = None,
-) -> MimiModel | PocketTTSAudioTokenizerModel:
-    """Replace the codec inside a loaded model (Moshi, CSM, KyutaiSpeechToText) or a loaded `PocketTTSProcessor`.
+    chunked: bool | None = None,
+) -> Any:
+    """Replace the codec inside a loaded model or processor.
+
+    Models are Moshi, CSM, KyutaiSpeechToText, Qwen3-Omni, VibeVoice and VibeVoice-ASR, and other modules that hold one
+    of these; the processor is that of Pocket TTS.
 
     Args:
         model: a loaded model or processor; it is changed.
         codec: where the weights come from: None for those in `model` itself, the name or path of a checkpoint (of the
-            codec or of a model that holds it), or a loaded `Mimi` (for a processor a `LatentCodec`), which many models
-            can share.
+            codec or of a model that holds it), or a loaded codec, which many models can share. VibeVoice and
+            VibeVoice-ASR have two: they take the checkpoint of the whole model, or a dictionary with a codec or the
+            path of one for the names of those that are not taken from `model`.
         threads: threads that one call may use; None takes `MIMI_NUM_THREADS`, or 1. Not for a loaded codec.
         invalid_codes: as for `MimiModel`. CSM's head can produce ids outside the codebooks, so the default is "end"
-            there and "raise" elsewhere. A processor of Pocket TTS has no codes.
+            there and "raise" elsewhere. Only for models with a Mimi.
+        chunked: as for `Qwen3OmniMoeCode2Wav`, and only for Qwen3-Omni: whether audio has the seams and losses of the
+            original's chunks. None keeps what is there, at first False.
 
     Returns:
-        What took the place of the codec.
+        What took the place of the codec; for a model with two codecs a dictionary by their names.
 
     Raises:
-        InputTypeError: `model` does not hold a Mimi or the codec of Pocket TTS.
-        ConfigError: `codec` is not of the size for which `model` was made.
+        InputTypeError: `model` does not hold a codec that this package has.
+        ConfigError: `codec` is not of the kind or the size for which `model` was made, or an option is for another
+            codec.
         LoadError: the weights cannot be loaded.
         WeightsError: a tensor is missing, has a wrong shape, or is one too many.
 
@@ -78,14 +98,19 @@ def attach(
         'mimi_codec.transformers.model'
     """
     if getattr(model, "audio_tokenizer_class", None) == TOKENIZER:
-        if invalid_codes is not None:
-            raise ConfigError(f"invalid_codes is for codecs with codes; {type(model).__name__} has latents")
+        _only_for(invalid_codes, f"invalid_codes is for codecs with codes; {type(model).__name__} has latents")
+        _only_for(chunked, "chunked is for Code2Wav of Qwen3-Omni")
         return _attach_tokenizer(model, codec, threads)
+    to_replace = places(model)
+    if to_replace:
+        _only_for(invalid_codes, "invalid_codes is for models with a Mimi")
+        return replace(to_replace, codec, threads, chunked)
+    _only_for(chunked, "chunked is for Code2Wav of Qwen3-Omni")
     attribute = next((name for name in ATTRIBUTES if hasattr(model, name)), None)
     if attribute is None:
         raise InputTypeError(
             f"expected a model with {' or '.join(ATTRIBUTES)}, such as Moshi, CSM or KyutaiSpeechToText, "
-            f"or a PocketTTSProcessor, got {type(model).__name__}"
+            f"a Qwen3-Omni, a VibeVoice, or a PocketTTSProcessor, got {type(model).__name__}"
         )
     original = getattr(model, attribute)
     config = original.config
@@ -121,7 +146,7 @@ def _attach_tokenizer(
     if codec is not None:
         loaded = latent_codec(codec, threads=threads)
         if original is not None:
-            _check_sizes(
+            check_sizes(
                 ("values in a latent", original.config.latent_dim, loaded.latent_dim),
                 ("values in a latent to decode", original.config.latent_dim, loaded.decoder_latent_dim),
                 ("samples per frame", original.config.frame_size, loaded.frame_size),
@@ -141,7 +166,7 @@ def _attach_tokenizer(
 
 
 def _check_same(codec: Mimi, config: MimiConfig) -> None:
-    _check_sizes(
+    check_sizes(
         ("codebooks", config.num_quantizers, codec.num_codebooks),
         ("entries per codebook", config.codebook_size, codec.codebook_size),
         # config.frame_size takes every latent stride for 2, and 4.57 does not know the stride
@@ -150,7 +175,6 @@ def _check_same(codec: Mimi, config: MimiConfig) -> None:
     )
 
 
-def _check_sizes(*sizes: tuple[str, int, int]) -> None:
-    for name, expected, got in sizes:
-        if expected != got:
-            raise ConfigError(f"the model was made for a codec of {expected} {name}, got a codec of {got}")
+def _only_for(option: object, message: str) -> None:
+    if option is not None:
+        raise ConfigError(message)

@@ -119,8 +119,10 @@ def take_stream(
 
 
 def _check_unused(cache: Any) -> None:
-    """Refuse a cache in which Transformers' own Mimi has already put tensors."""
+    """Refuse a cache in which Transformers' own codec has already put tensors."""
     padding = getattr(cache, "padding_cache", ())
+    layers = getattr(cache, "layers", None)  # VibeVoice's padding cache has them by name
+    named = isinstance(layers, dict) and bool(layers)
     positions = cache.get_seq_length() if hasattr(cache, "get_seq_length") else 0
-    if any(tensor is not None for tensor in padding) or positions:
+    if any(tensor is not None for tensor in padding) or positions or named:
         raise StreamError(f"this {type(cache).__name__} holds the state of another codec; begin with a new one")

@@ -90,9 +90,10 @@ fn is_of(config: Option<&Value>, family: &Family) -> bool {
     config.is_some_and(|config| says(config, family.model_types) == Some(true))
 }
 
-/// Whether a configuration says that it is one of `model_types`; nothing if it does not say what it is.
+/// Whether a configuration says that it is one of `model_types`; nothing if it does not say what it is. Transformers
+/// writes an empty name for a part without one, such as Code2Wav.
 fn says(config: &Value, model_types: &[&str]) -> Option<bool> {
-    let model_type = config.get("model_type")?.as_str()?;
+    let model_type = config.get("model_type")?.as_str().filter(|name| !name.is_empty())?;
     Some(model_types.contains(&model_type))
 }
 
