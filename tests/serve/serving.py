@@ -130,5 +130,7 @@ async def get(server: Server, path: str, method: str = "GET", **headers: str) ->
     writer.close()
     await writer.wait_closed()
     head, _, body = raw.decode().partition("\r\n\r\n")
+    if not head:  # the connection was closed without an answer
+        return 0, {}, ""
     first, *lines = head.split("\r\n")
     return int(first.split()[1]), dict(line.split(": ", 1) for line in lines), body

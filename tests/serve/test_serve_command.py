@@ -87,6 +87,20 @@ def test_a_second_signal_does_not_wait_for_clients():
         ended(process)
 
 
+def test_requests_that_are_not_http_do_not_fill_the_terminal():
+    async def knock(port):
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"\x16\x03\x01\r\n\r\n")
+            await reader.read()
+            writer.close()
+
+    with command() as (process, url):
+        asyncio.run(knock(int(re.search(r":(\d+)/", url)[1])))
+        process.terminate()
+        assert ended(process) == "mimi: closing\n"
+
+
 def test_the_token_of_the_environment():
     async def talk(url):
         async with connect(f"{url}?token=secret") as socket:

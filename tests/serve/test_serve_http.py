@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+import websockets
 from serving import client, converse, end, error_of, get, pieces, serving, socket_url
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -107,6 +108,9 @@ def test_a_plain_request_for_the_socket(demo):
 def test_other_methods(demo):
     """HEAD is GET without the body; nothing can be put here."""
     (status, headers, body), (wrong, allowed, _) = ask(demo, ("/health", {"method": "HEAD"}), ("/", {"method": "POST"}))
+    if int(websockets.__version__.partition(".")[0]) < 17:  # these close the connection at once
+        assert (status, wrong) == (0, 0)
+        return
     assert (status, body) == (200, "")
     assert int(headers["Content-Length"]) > 50
     assert (wrong, allowed["Allow"]) == (405, "GET, HEAD")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -90,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{model.name} has no codes; mimi serve is for codecs with codebooks")
     if args.codebooks is not None:
         check_codebooks(model, args.codebooks)
+    # requests that are not HTTP, by the thousand: some releases of websockets have a traceback for each
+    logging.getLogger("mimi_codec.serve.connections").setLevel(logging.CRITICAL)
     with contextlib.suppress(asyncio.CancelledError):  # a second signal
         asyncio.run(_serve(Server(model, settings), quiet=args.quiet))
     return 0

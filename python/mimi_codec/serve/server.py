@@ -39,6 +39,7 @@ CLOSE_SECONDS = 5.0  # for the closing handshake
 REFUSED_SIZE = 4  # times the longest message: up to this a client is told by a message, beyond it by the close code
 
 log = logging.getLogger(__name__)
+connections_log = logging.getLogger(f"{__package__}.connections")  # what anyone on the network can fill
 
 
 class Server:
@@ -87,7 +88,7 @@ class Server:
                 max_queue=MESSAGES_READ_AHEAD,
                 close_timeout=CLOSE_SECONDS,
                 server_header=None,
-                logger=log,
+                logger=connections_log,
             )
             self._stack = stack.pop_all()
         return self
