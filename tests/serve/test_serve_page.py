@@ -8,8 +8,11 @@ import pytest
 from playwright.sync_api import sync_playwright
 from serving import WATCHDOG, in_thread
 
+import mimi_codec
 import signals
+from mimi_codec import MimiConfig
 from mimi_codec.serve import pack_codes
+from mimi_codec.synthetic import write_synthetic
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
@@ -94,6 +97,26 @@ def test_one_speaks_and_hears_oneself_at_any_number_of_codebooks(demo, page, tmp
         assert page.inner_text("#status") == "Stopped."
     assert all(count < 5 for count in empty), empty
     assert all(count > 20 for count in colours), colours
+    assert not page.faults
+
+
+def test_32_codebooks(page, tmp_path):
+    """As many as `kyutai/mimi` has, of a narrow model with its rates."""
+    widths = {"num_filters": 4, "hidden_size": 32, "intermediate_size": 48, "head_dim": 16, "upsample_groups": 32}
+    heads = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    quantizer = {"codebook_dim": 16, "vector_quantization_hidden_dimension": 16}
+    config = MimiConfig(**widths, **heads, **quantizer)
+    model = mimi_codec.Mimi.from_pretrained(write_synthetic(tmp_path, config))
+    with in_thread(model) as url:
+        page.goto(url)
+        page.click("#speak")
+        for books in ("32", "1"):
+            wait_for(page, "document.getElementById('codebooks').max === '32'")
+            page.fill("#codebooks", books)
+            before = number(page, "samples")
+            wait_for(page, f"Number(document.getElementById('samples').textContent) >= {before + 3 * 1920}")
+            assert page.inner_text("#used") == f"{books} of 32"
+        page.click("#speak")
     assert not page.faults
 
 
