@@ -6,13 +6,14 @@ use crate::column::Column;
 use crate::epilogue::{Epilogue, finish};
 use crate::packed::{GROUP, PackedMatrix, Panels, VECTORS_PER_PANEL};
 use crate::rows::{Rows, Runs};
-use crate::simd::{Kernel, MAX_LANES, Simd};
+use crate::simd::{Kernel, Simd};
 use crate::threads::{Shared, Threads};
 
 /// The most rows of a tile of any level: more pointers than that do not fit the general registers.
 const MAX_TILE_ROWS: usize = 8;
 
-/// Depths that a panel is cut into when several row tiles share it: 512 x 32 floats stay in the second-level cache.
+/// Depths that a sum is cut into: 512 x 32 floats of a panel stay in the second-level cache while all row tiles share them,
+/// and parts of a sum that are added at the end lose fewer digits than one long sum.
 const DEPTH_BLOCK: usize = 512;
 
 /// `out[m, n] = activation(bias[n] + sum_k rows[m][k] * weights[k, n] + residual[m, n])`, `out` of shape
@@ -21,7 +22,8 @@ const DEPTH_BLOCK: usize = 512;
 /// A row may be made of several runs with gaps (a dilated convolution): run `i` of `run_length` floats starts at
 /// `i * run_stride`; `run_length == depth` for rows in one piece.
 ///
-/// Every sum is taken in the order of `k`, whatever the number of rows or threads.
+/// Every sum is taken in the order of `k`, in parts that depend on the depth and the runs alone, whatever the number of rows
+/// or threads.
 ///
 /// # Panics
 /// If the shapes do not agree.
@@ -122,14 +124,12 @@ impl<P: Stores> Kernel for Stored<'_, P> {
     fn run<S: Simd>(self, s: S) {
         let Job { rows: _, runs, weights, range, panels, .. } = &self.job;
         let depth = weights.depth;
-        // One tile of rows reads each weight once in any case; several share a block of it while it is cached.
-        let block = if range.len() <= S::TILE_ROWS { depth } else { DEPTH_BLOCK };
         for panel in panels.clone() {
             let mut from = 0;
             while from < depth {
                 let in_run = from % runs.length;
                 // Blocks end where groups do: a group's sum is the same however many rows share it.
-                let to = ((from / block + 1) * block).min(from - in_run + runs.length);
+                let to = ((from / DEPTH_BLOCK + 1) * DEPTH_BLOCK).min(from - in_run + runs.length);
                 let slab = Slab { panel, from, to, offset: from / runs.length * runs.stride + in_run };
                 let mut row = range.start;
                 while row < range.end {
@@ -178,17 +178,9 @@ impl<P: Stores> Stored<'_, P> {
         // have a row of `columns` floats for every row; partial vectors go through a slice of what is left.
         unsafe {
             let bias = job.weights.bias.as_ptr().add(first_column);
-            for (r, sums) in sums.iter_mut().enumerate() {
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    let column = first_column + v * S::LANES;
-                    *sum = if slab.from == 0 {
-                        s.load(bias.add(v * S::LANES))
-                    } else if full {
-                        s.load(job.out.add((row + r) * columns + column))
-                    } else {
-                        s.load_partial(partial(job.out, (row + r) * columns, column, columns), 0.0)
-                    };
-                }
+            if slab.from == 0 {
+                let bias = [s.load(bias), s.load(bias.add(S::LANES))];
+                sums = [bias; R];
             }
 
             let mut starts = [std::ptr::null::<f32>(); R];
@@ -203,6 +195,11 @@ impl<P: Stores> Stored<'_, P> {
                     let column = first_column + v * S::LANES;
                     let left = columns.saturating_sub(column).min(S::LANES);
                     let at = (row + r) * columns + column.min(columns);
+                    let sum = match slab.from {
+                        0 => sum,
+                        _ if full => s.add(s.load(job.out.add(at)), sum),
+                        _ => s.add(s.load_partial(std::slice::from_raw_parts(job.out.add(at), left), 0.0), sum),
+                    };
                     let sum = if last { finish(s, &job.epilogue, sum, at, left) } else { sum };
                     if full {
                         s.store(job.out.add(at), sum);
@@ -355,15 +352,4 @@ unsafe fn multiply_add<S: Simd, const R: usize>(
         sums[1] = s.mul_add(value, weights[1], sums[1]);
     }
     sums
-}
-
-/// The rest of a row from `column` on, at most a vector of it.
-///
-/// # Safety
-/// `out` has the row, `columns` long, at `row_start`.
-#[inline(always)]
-unsafe fn partial<'a>(out: *mut f32, row_start: usize, column: usize, columns: usize) -> &'a [f32] {
-    let left = columns.saturating_sub(column).min(MAX_LANES);
-    // SAFETY: the caller's promise; an empty slice may lie at the row's end.
-    unsafe { std::slice::from_raw_parts(out.add(row_start + column.min(columns)), left) }
 }
