@@ -18,8 +18,8 @@ import signals  # noqa: E402
 import tiny_qwen_tokenizer as tiny  # noqa: E402
 from mimi_codec.synthetic import write_synthetic_family  # noqa: E402
 
-# Of the full size: the package is up to 8.0e-6 from float64, and this codec 5e-6, as Code2Wav of the same layers is. Seen
-# between the two: 1.0e-5.
+# Of the full size: the package is up to 8.0e-6 from float64, and this codec 5e-6, as Code2Wav of the same layers is.
+# Seen between the two: 1.0e-5.
 FULL_SIZE = 1.3e-5
 
 
