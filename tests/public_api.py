@@ -34,6 +34,7 @@ MODULES = (
     "mimi_codec.moshi",
     "mimi_codec.pocket_tts",
     "mimi_codec.qwen_tts",
+    "mimi_codec.vllm_omni",
     "mimi_codec.ray",
     "mimi_codec.rustymimi",
     "mimi_codec.serve",
