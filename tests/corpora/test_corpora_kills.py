@@ -135,6 +135,16 @@ def test_two_processes_without_locks(clips, quick, tmp_path, monkeypatch, file_f
     check(out, clips, quick)
 
 
+def test_without_locks_no_file_of_another_process_is_taken_away(clips, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr("mimi_codec.corpora.claims.fcntl", None)
+    data = tmp_path / "out/data"
+    data.mkdir(parents=True)
+    written = data / ".shard-00001-of-00005.parquet.1-0.part"
+    written.write_bytes(b"half")
+    assert run(clips, tmp_path / "out", quick).complete
+    assert written.read_bytes() == b"half"
+
+
 def test_a_file_system_without_hard_links(clips, quick, tmp_path, monkeypatch):
     def link(*_):
         raise OSError(1, "Operation not permitted")

@@ -19,8 +19,10 @@ class Claim:
     first to commit it wins.
     """
 
-    def __init__(self, path: Path, handle: int) -> None:
+    def __init__(self, path: Path, handle: int, *, sole: bool) -> None:
         self._path, self._handle = path, handle
+        self.sole = sole
+        """Whether no other process can have it too: the system has locks."""
 
     @classmethod
     def take(cls, target: Path) -> Claim | None:
@@ -35,11 +37,11 @@ class Claim:
                     os.close(handle)
                     return None
                 except OSError:  # a file system that has no locks
-                    return cls(path, handle)
+                    return cls(path, handle, sole=False)
                 if not _is_at(handle, path):  # its last holder took it away after it was opened here
                     os.close(handle)
                     continue
-            return cls(path, handle)
+            return cls(path, handle, sole=fcntl is not None)
 
     def release(self) -> None:
         """Give it back."""

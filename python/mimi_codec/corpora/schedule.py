@@ -77,11 +77,12 @@ class Schedule:
             end = hidden.name.find(self.form.suffix) + len(self.form.suffix)
             target = hidden.with_name(hidden.name[1:end])
             if target.exists() and (claim := Claim.take(target)) is not None:
-                self._clean(target)
+                self._clean(target, claim)
                 claim.release()
 
-    def _clean(self, target: Path) -> None:
-        for left in commit.unfinished(target):
+    def _clean(self, target: Path, claim: Claim) -> None:
+        """Nothing where there are no locks: what looks left over may be what another process writes."""
+        for left in commit.unfinished(target) if claim.sole else ():
             left.unlink(missing_ok=True)
 
     def _begin(self, number: int) -> None:
@@ -101,7 +102,7 @@ class Schedule:
                     self.unfinished -= 1
                     claim.release()
                     return
-            self._clean(target)
+            self._clean(target, claim)
             shard = OpenShard(number, target, claim, self.plan, items)
         except BaseException:
             claim.release()
