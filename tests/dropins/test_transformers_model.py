@@ -380,11 +380,14 @@ def test_import_alone_loads_nothing(run_python):
     run_python(
         """
         import sys
-        import mimi_codec.transformers, mimi_codec.moshi, mimi_codec.pocket_tts, mimi_codec.rustymimi
-        assert not {"torch", "transformers", "moshi", "pocket_tts", "rustymimi"} & set(sys.modules), sys.modules.keys()
-        names = ["MimiModel", "PocketTTSAudioTokenizerModel", "StreamCache", "attach"]
+        import mimi_codec.transformers, mimi_codec.moshi, mimi_codec.pocket_tts, mimi_codec.rustymimi, mimi_codec.qwen_tts
+        hosts = {"torch", "transformers", "moshi", "pocket_tts", "rustymimi", "qwen_tts"}
+        assert not hosts & set(sys.modules), sys.modules.keys()
+        vibevoice = ["VibeVoiceAcousticTokenizerEncoderModel", "VibeVoiceAcousticTokenizerModel"]
+        names = ["MimiModel", "PocketTTSAudioTokenizerModel", "Qwen3OmniMoeCode2Wav", "StreamCache", *vibevoice, "attach"]
         assert dir(mimi_codec.transformers) == names
         assert dir(mimi_codec.pocket_tts) == ["MimiModel", "attach"]
+        assert dir(mimi_codec.qwen_tts) == ["Qwen3TTSTokenizer", "Qwen3TTSTokenizerV2Model", "attach", "live"]
         try:
             mimi_codec.transformers.Nothing
         except AttributeError as error:
