@@ -380,11 +380,13 @@ def test_import_alone_loads_nothing(run_python):
     run_python(
         """
         import sys
-        import mimi_codec.transformers, mimi_codec.moshi, mimi_codec.pocket_tts, mimi_codec.rustymimi, mimi_codec.qwen_tts
+        import mimi_codec.transformers, mimi_codec.moshi, mimi_codec.pocket_tts, mimi_codec.rustymimi
+        import mimi_codec.qwen_tts
         hosts = {"torch", "transformers", "moshi", "pocket_tts", "rustymimi", "qwen_tts"}
         assert not hosts & set(sys.modules), sys.modules.keys()
-        vibevoice = ["VibeVoiceAcousticTokenizerEncoderModel", "VibeVoiceAcousticTokenizerModel"]
-        names = ["MimiModel", "PocketTTSAudioTokenizerModel", "Qwen3OmniMoeCode2Wav", "StreamCache", *vibevoice, "attach"]
+        classes = ["MimiModel", "PocketTTSAudioTokenizerModel", "Qwen3OmniMoeCode2Wav", "StreamCache"]
+        classes += ["VibeVoiceAcousticTokenizerEncoderModel", "VibeVoiceAcousticTokenizerModel"]
+        names = [*classes, "attach"]
         assert dir(mimi_codec.transformers) == names
         assert dir(mimi_codec.pocket_tts) == ["MimiModel", "attach"]
         assert dir(mimi_codec.qwen_tts) == ["Qwen3TTSTokenizer", "Qwen3TTSTokenizerV2Model", "attach", "live"]
