@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Part:
         return (Part(self.row, [piece]) for piece in self.pieces)
 
 
-class Lane:
+class Lane(ABC):
     """The rows of one stream. Made in any thread; all but `free` belongs to the worker."""
 
     def __init__(self, stream: EncoderStream | DecoderStream, frame_size: int, answer: Answer) -> None:
@@ -168,25 +169,25 @@ class Lane:
         mask[[row.index for row in rows]] = True
         return mask
 
+    @abstractmethod
     def _room(self, row: Row) -> int:
         """Positions of the last axis that a row may bring to a tick."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _width(self, request: Request) -> int:
         """What requests must have in common to be joined."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _groups(self, parts: list[Part]) -> Iterable[list[Part]]:
         """The parts that go in one call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _call(self, parts: list[Part]) -> list[list[AnyArray]]:
         """The results of each piece of each part; a call that fails changes nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _end(self, row: Row, padding: Any) -> AnyArray:
         """End a row's clip."""
-        raise NotImplementedError
 
 
 def _refusal(row: Row) -> StreamError:

@@ -17,9 +17,10 @@ from .._torch_state import read_state, write_state
 from ..errors import AudioError, CodesError, InputTypeError
 from ..qwen import QwenCodec
 from .clips import Output, decode_clips, encode_clips, give, tokenizer_codec
+from .facts import TokenizerFacts
 
 
-class Qwen3TTSTokenizerV2Model(CodecModule):
+class Qwen3TTSTokenizerV2Model(TokenizerFacts, CodecModule):
     """The 12 Hz tokenizer of Qwen3-TTS one level below `Qwen3TTSTokenizer`, whose `model` it is.
 
     Tensors may be on any device. They are copied to the CPU, and results come back on the device of the input.
@@ -115,46 +116,6 @@ class Qwen3TTSTokenizerV2Model(CodecModule):
         audio = decode_clips(self.codec, audio_codes.detach().cpu().long().numpy(), chunked=self.chunked)
         values = [tensor_out(clip, audio_codes.device, self.dtype) for clip in audio]
         return give(Output(audio_values=values), return_dict)
-
-    def get_model_type(self) -> str:
-        """Return the `model_type` of the configuration.
-
-        Returns:
-            "qwen3_tts_tokenizer_12hz".
-        """
-        return str(self.codec.config["model_type"])
-
-    def get_input_sample_rate(self) -> int:
-        """Return the samples per second of audio to encode.
-
-        Returns:
-            In Hz.
-        """
-        return self.codec.sample_rate
-
-    def get_output_sample_rate(self) -> int:
-        """Return the samples per second of decoded audio.
-
-        Returns:
-            In Hz.
-        """
-        return self.codec.sample_rate
-
-    def get_encode_downsample_rate(self) -> int:
-        """Return the samples of a frame of codes.
-
-        Returns:
-            `frame_size` of the codec.
-        """
-        return self.codec.frame_size
-
-    def get_decode_upsample_rate(self) -> int:
-        """Return the samples of a frame of codes.
-
-        Returns:
-            `frame_size` of the codec.
-        """
-        return self.codec.frame_size
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write the codec as `config.json` and `model.safetensors`, as `qwen-tts` stores it.

@@ -17,6 +17,7 @@ from .._arrays import Float32Array
 from ..qwen import QwenCodec
 from ..streams import DecoderStream, EncoderStream
 from .clips import Output, codes_of, decode_clips, encode_clips, filled_up, frames_of, give, tokenizer_codec
+from .facts import TokenizerFacts
 from .sounds import clips_of, load_file
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ OF_PYTORCH = frozenset(
 )
 
 
-class Qwen3TTSTokenizer:
+class Qwen3TTSTokenizer(TokenizerFacts):
     """The 12 Hz tokenizer of Qwen3-TTS, called as in `qwen-tts`. It can be the `speech_tokenizer` of a loaded model.
 
     The codec runs on the CPU in float32. PyTorch is not needed: where it is not installed, codes are NumPy arrays.
@@ -232,46 +233,6 @@ class Qwen3TTSTokenizer:
     def device(self) -> torch.device | str:
         """Where codes are returned: where `model` was moved to. The codec runs on the CPU."""
         return "cpu" if self._model is None else self._model.device
-
-    def get_model_type(self) -> str:
-        """Return the `model_type` of the configuration.
-
-        Returns:
-            "qwen3_tts_tokenizer_12hz".
-        """
-        return str(self.codec.config["model_type"])
-
-    def get_input_sample_rate(self) -> int:
-        """Return the samples per second of audio to encode.
-
-        Returns:
-            In Hz.
-        """
-        return self.codec.sample_rate
-
-    def get_output_sample_rate(self) -> int:
-        """Return the samples per second of decoded audio.
-
-        Returns:
-            In Hz.
-        """
-        return self.codec.sample_rate
-
-    def get_encode_downsample_rate(self) -> int:
-        """Return the samples of a frame of codes.
-
-        Returns:
-            `frame_size` of the codec.
-        """
-        return self.codec.frame_size
-
-    def get_decode_upsample_rate(self) -> int:
-        """Return the samples of a frame of codes.
-
-        Returns:
-            `frame_size` of the codec.
-        """
-        return self.codec.frame_size
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.codec!r})"
