@@ -5,3 +5,7 @@
 //!
 //! Sums are taken in the order of the CPU's kernels of 16 lanes (`mimi-kernels` on AVX-512), so that both give the same
 //! bits.
+
+mod source;
+
+pub use source::text as kernels_text;
