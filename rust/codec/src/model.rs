@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::codecs::{Family, Opened};
 use crate::error::{Error, Result};
 use crate::layers::{Builder, Chain, Embedding, Quantizer};
-use crate::ops::{Attention, Backend, Signal, Slots};
+use crate::ops::{Attention, Backend, Indices, Signal, Slots};
 use crate::options::LoadOptions;
 use crate::parts::Parts;
 use crate::plan::{self, Plan, Rest};
@@ -247,10 +247,10 @@ impl Model {
 
     /// Latents `(1, frames, latent_dim)` for the decoder, of codes `(frames, count)` that are
     /// [checked](Self::check_codes).
-    pub(crate) fn embed(&self, codes: &[u32], count: usize) -> Result<Signal> {
+    pub(crate) fn embed(&self, codes: &Indices) -> Result<Signal> {
         match &self.inner.embedding {
-            Some(embedding) => embedding.decode(codes, count),
-            None => self.quantizer()?.decode(codes, count),
+            Some(embedding) => embedding.decode(codes),
+            None => self.quantizer()?.decode(codes),
         }
     }
 

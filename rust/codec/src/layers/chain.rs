@@ -87,20 +87,21 @@ impl Chain {
 impl Run {
     /// Piece by piece: a few short rows at a time, or a part of a long one.
     fn forward(&self, x: Signal, block: &Block<'_>) -> Result<Signal> {
-        let (rows, steps, _) = x.dims3()?;
+        let [rows, steps, _] = x.dims();
         let piece = self.piece.map_or(usize::MAX, |frames| frames * self.steps);
         if rows * steps <= piece {
             return through(&self.layers, x, block);
         }
+        let whole = x.tensor()?;
         let height = (piece / steps).max(1);
         let strips = (0..rows).step_by(height).map(|first| {
             let count = height.min(rows - first);
-            let strip = x.narrow(0, first, count)?;
+            let strip = whole.narrow(0, first, count)?;
             let pieces = (0..steps).step_by(piece).map(|from| {
                 let length = piece.min(steps - from);
                 let part = strip.narrow(1, from, length)?.contiguous()?;
                 let block = block.piece(first..first + count, from / self.steps, from + length == steps);
-                through(&self.layers, part.into(), &block)
+                through(&self.layers, Signal::of(part)?, &block)
             });
             join(pieces.collect::<Result<_>>()?, 1)
         });
@@ -179,7 +180,11 @@ fn operation(
             Err(Error::config("layers", message))
         }
     }?;
-    Ok(if place.lead > 0 && node.looks_back() { Box::new(Late::new(place, operation)) } else { operation })
+    Ok(if place.lead > 0 && node.looks_back() {
+        Box::new(Late::new(builder.backend.silence(place.lead, place.steps), operation))
+    } else {
+        operation
+    })
 }
 
 fn residual(
@@ -204,10 +209,10 @@ fn through(layers: &[Layer], x: Signal, block: &Block<'_>) -> Result<Signal> {
 }
 
 /// Through layers; nothing if there are none.
-fn pass(layers: &[Layer], x: &Tensor, block: &Block<'_>, angles: Places<'_>) -> Result<Option<Signal>> {
+fn pass(layers: &[Layer], x: &Signal, block: &Block<'_>, angles: Places<'_>) -> Result<Option<Signal>> {
     let mut signal: Option<Signal> = None;
     for layer in layers {
-        let next = layer.forward(signal.as_deref().unwrap_or(x), block, angles)?;
+        let next = layer.forward(signal.as_ref().unwrap_or(x), block, angles)?;
         signal = Some(next);
     }
     Ok(signal)
@@ -225,7 +230,7 @@ impl Layer {
         }
     }
 
-    fn forward(&self, x: &Tensor, block: &Block<'_>, angles: Places<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, block: &Block<'_>, angles: Places<'_>) -> Result<Signal> {
         match self {
             Self::Operation(operation) => operation.forward(x, None, block),
             Self::Attention(attention) => match angles {
@@ -235,10 +240,10 @@ impl Layer {
             Self::Residual(Residual { branch, last, shortcut }) => {
                 let branch = pass(branch, x, block, angles)?;
                 let shortcut = pass(shortcut, x, block, angles)?;
-                last.forward(branch.as_deref().unwrap_or(x), Some(shortcut.as_deref().unwrap_or(x)), block)
+                last.forward(branch.as_ref().unwrap_or(x), Some(shortcut.as_ref().unwrap_or(x)), block)
             }
             Self::Transformer { rotary, layers } => {
-                let angles = rotary.angles(x.dim(1)?, block)?;
+                let angles = rotary.angles(x.dims()[1], block)?;
                 pass(layers, x, block, Some(&angles))?
                     .ok_or_else(|| Error::config("layers", "expected a transformer with layers, got one without"))
             }
@@ -253,7 +258,8 @@ fn join(mut parts: Vec<Signal>, axis: usize) -> Result<Signal> {
         Some(only) if parts.is_empty() => Ok(only),
         last => {
             parts.extend(last);
-            Ok(Tensor::cat(&parts, axis)?.into())
+            let tensors = parts.iter().map(Signal::tensor).collect::<Result<Vec<_>>>()?;
+            Signal::of(Tensor::cat(&tensors, axis)?)
         }
     }
 }

@@ -2,20 +2,14 @@
 
 use super::{Builder, Quantizer};
 use crate::error::Result;
-use crate::ops::{self, Signal};
+use crate::ops::{self, Indices, Signal};
 use crate::plan;
 
 /// The decoder's own way from codes to latents.
 pub(crate) enum Embedding {
     Residual(Quantizer),
-    Mean(Mean),
-}
-
-/// The mean of a frame's entries.
-pub(crate) struct Mean {
-    table: Box<dyn ops::Embedding>,
-    /// Entries of a codebook.
-    entries: usize,
+    /// The mean of a frame's entries.
+    Mean(Box<dyn ops::Embedding>),
 }
 
 impl Embedding {
@@ -24,23 +18,19 @@ impl Embedding {
             plan::Embedding::Residual(quantizer) => Self::Residual(Quantizer::load(builder, quantizer)?),
             plan::Embedding::Mean(mean) => {
                 let table = builder.checkpoint.read(&format!("{}.weight", mean.name))?;
-                let table = builder.backend.embedding(mean.dim, table)?;
+                let table = builder.backend.embedding(mean.dim, mean.entries, table)?;
                 builder.bytes += table.bytes();
-                Self::Mean(Mean { table, entries: mean.entries })
+                Self::Mean(table)
             }
         })
     }
 
     /// Latents `(1, frames, latent_dim)` of codes `(frames, count)`, which are less than the number of entries: the caller
     /// has checked.
-    pub(crate) fn decode(&self, codes: &[u32], count: usize) -> Result<Signal> {
+    pub(crate) fn decode(&self, codes: &Indices) -> Result<Signal> {
         match self {
-            Self::Residual(quantizer) => quantizer.decode(codes, count),
-            Self::Mean(Mean { table, entries }) => {
-                let first = (0..count).map(|codebook| (codebook * entries) as u32).cycle();
-                let rows: Vec<u32> = codes.iter().zip(first).map(|(code, first)| code + first).collect();
-                table.mean(&rows, count)
-            }
+            Self::Residual(quantizer) => quantizer.decode(codes),
+            Self::Mean(table) => table.mean(codes),
         }
     }
 }

@@ -1,10 +1,8 @@
 //! Residual vector quantizers side by side: latents to codes, and codes to latents.
 
-use candle_core::Tensor;
-
 use super::Builder;
 use crate::error::{Error, Result};
-use crate::ops::{Block, Codebooks, Operation, Signal};
+use crate::ops::{Block, Codebooks, Columns, Indices, Operation, Signal};
 use crate::plan;
 use crate::weights::Checkpoint;
 
@@ -32,39 +30,31 @@ impl Quantizer {
     }
 
     /// The first `count` codes of each latent: `(rows, frames, latent_dim)` to `(rows * frames, count)`.
-    pub(crate) fn encode(&self, latents: &Tensor, count: usize) -> Result<Vec<u32>> {
-        let (rows, frames, _) = latents.dims3()?;
-        let mut codes = vec![0; rows * frames * count];
-        for (first, own, quantizer) in self.shares(count) {
-            let found = quantizer.encode(latents, own)?;
-            for (frame, found) in codes.chunks_exact_mut(count).zip(found.chunks_exact(own)) {
-                frame[first..first + own].copy_from_slice(found);
-            }
-        }
-        Ok(codes)
+    pub(crate) fn encode(&self, latents: &Signal, count: usize, block: &Block<'_>) -> Result<Indices> {
+        let codes = self
+            .shares(count)
+            .try_fold(None, |codes, (columns, quantizer)| quantizer.encode(latents, columns, codes, block).map(Some));
+        codes?.ok_or_else(no_codebook)
     }
 
     /// Latents `(1, frames, latent_dim)` of codes `(frames, count)`, which are less than the number of entries: the caller
     /// has checked.
-    pub(crate) fn decode(&self, codes: &[u32], count: usize) -> Result<Signal> {
-        let mut latents: Option<Signal> = None;
-        for (first, own, quantizer) in self.shares(count) {
-            let frames = codes.chunks_exact(count);
-            let codes: Vec<u32> = frames.flat_map(|frame| &frame[first..first + own]).copied().collect();
-            latents = Some(quantizer.decode(&codes, own, latents.as_deref())?);
-        }
-        latents.ok_or_else(|| Error::Codes("expected at least one codebook, got none".into()))
+    pub(crate) fn decode(&self, codes: &Indices) -> Result<Signal> {
+        let latents = self.shares(codes.count).try_fold(None, |latents: Option<Signal>, (columns, quantizer)| {
+            quantizer.decode(codes, columns, latents.as_ref()).map(Some)
+        });
+        latents?.ok_or_else(no_codebook)
     }
 
-    /// For the first `count` codes the quantizers that they belong to: the first code, how many, the quantizer.
-    fn shares(&self, count: usize) -> impl Iterator<Item = (usize, usize, &ResidualQuantizer)> {
+    /// For the first `count` codes the quantizers that they belong to, each with its own.
+    fn shares(&self, count: usize) -> impl Iterator<Item = (Columns, &ResidualQuantizer)> {
         let mut first = 0;
         let shares = self.residual.iter().map(move |quantizer| {
             let own = quantizer.codebooks.len().min(count - first);
             first += own;
-            (first - own, own, quantizer)
+            (Columns { first: first - own, own, count }, quantizer)
         });
-        shares.filter(|&(_, own, _)| own > 0)
+        shares.filter(|(columns, _)| columns.own > 0)
     }
 }
 
@@ -81,24 +71,26 @@ impl ResidualQuantizer {
         Ok(Self { input, output, codebooks })
     }
 
-    fn encode(&self, latents: &Tensor, count: usize) -> Result<Vec<u32>> {
+    fn encode(&self, latents: &Signal, columns: Columns, codes: Option<Indices>, block: &Block<'_>) -> Result<Indices> {
         match &self.input {
-            Some(input) => {
-                let projected = input.forward(latents, None, &Block::without_state())?;
-                self.codebooks.search(&projected.flatten(0, 1)?, count)
-            }
-            None => self.codebooks.search(&latents.flatten(0, 1)?, count),
+            Some(input) => self.codebooks.search(&input.forward(latents, None, block)?, columns, codes, block),
+            None => self.codebooks.search(latents, columns, codes, block),
         }
     }
 
-    fn decode(&self, codes: &[u32], count: usize, residual: Option<&Tensor>) -> Result<Signal> {
-        let sum = self.codebooks.sum(codes, count)?;
-        Ok(match (&self.output, residual) {
-            (Some(output), residual) => output.forward(&sum, residual, &Block::without_state())?,
-            (None, Some(residual)) => (&*sum + residual)?.into(),
-            (None, None) => sum,
-        })
+    fn decode(&self, codes: &Indices, columns: Columns, residual: Option<&Signal>) -> Result<Signal> {
+        match &self.output {
+            Some(output) => {
+                let sum = self.codebooks.sum(codes, columns, None)?;
+                output.forward(&sum, residual, &Block::without_state())
+            }
+            None => self.codebooks.sum(codes, columns, residual),
+        }
     }
+}
+
+fn no_codebook() -> Error {
+    Error::Codes("expected at least one codebook, got none".into())
 }
 
 /// The entries of the codebook `name`, `(entries, dim)` row by row: its `sums` divided by its usage.

@@ -1,6 +1,6 @@
 //! The seam between the layers and what runs them.
 //!
-//! Layers are written once, over candle tensors `(rows, steps, channels)`, and hold operations that a [`Backend`] made for
+//! Layers are written once, over signals `(rows, steps, channels)`, and hold operations that a [`Backend`] made for
 //! them when the model was loaded, with the weights in the form that it wants. Each backend has a folder of its own:
 //! `candle` is the plain composition of candle's operations that defines what each operation computes, and runs on every
 //! device of candle; `cpu` has the kernels. This file says what all of them offer; adding one changes no other.
@@ -15,7 +15,9 @@ mod groups;
 mod rotary;
 mod shapes;
 mod signal;
+mod silence;
 mod state;
+mod step;
 #[cfg(test)]
 mod tests;
 mod transposed;
@@ -24,19 +26,20 @@ use candle_core::{Device, Tensor};
 
 pub(crate) use rotary::{Angles, Rotary};
 pub(crate) use shapes::{Activation, AttentionShape, ConvShape, ConvTransposeShape, Edge, LinearShape};
-pub(crate) use signal::Signal;
-pub(crate) use state::{Block, Slot, Slots, State};
+pub(crate) use signal::{Columns, Indices, Signal};
+pub(crate) use state::{Block, Memory, Slot, Slots, State};
+pub(crate) use step::{Flow, Given, Layers, Route, Source, Step};
 
 use crate::error::{Error, Result};
+use crate::finite::check_tensor;
 use crate::memory;
+use silence::Silence;
+use state::Tensors;
 
 /// Where a model's operations run, decided once when it is loaded: it makes them, and says how to feed them.
 pub(crate) trait Backend: Send + Sync {
     /// The instruction set of the kernels, or the kind of device.
     fn name(&self) -> &'static str;
-
-    /// Where the tensors lie that it takes and gives.
-    fn device(&self) -> &Device;
 
     /// A causal convolution: `y[t] = activation(bias + sum_k W[k] x[t stride - history + k dilation] + residual[t])`.
     ///
@@ -98,7 +101,7 @@ pub(crate) trait Backend: Send + Sync {
     fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>>;
 
     /// A table `(codebooks * entries, dim)`, row-major, of which the mean of some rows is taken.
-    fn embedding(&self, dim: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>>;
+    fn embedding(&self, dim: usize, entries: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>>;
 
     /// Frames that should go through the model together at most. They share a reading of the weights, which then costs
     /// little beside the work itself; a call can be stopped between blocks.
@@ -108,17 +111,49 @@ pub(crate) trait Backend: Send + Sync {
     /// `floats_per_frame` floats; none where it should go through as a whole.
     fn piece_frames(&self, rows_per_frame: usize, floats_per_frame: usize) -> Option<usize>;
 
-    /// A tensor where the operations take it.
-    fn tensor(&self, data: &[f32], shape: &[usize]) -> Result<Tensor> {
+    /// Zeros in place of the first `lead` steps of each row's clip, as they lie before it; a frame has `steps` of them.
+    fn silence(&self, lead: usize, steps: usize) -> Box<dyn Operation> {
+        Box::new(Silence::new(lead, steps))
+    }
+
+    /// What so many sessions remember, who have seen nothing.
+    fn memory(&self, layout: &Slots, sessions: usize) -> Result<Box<dyn Memory>> {
+        Ok(Box::new(Tensors::new(layout, sessions, self.candle())?))
+    }
+
+    /// Takes a block through `layers`: brings what they are given to where they run, and back what they give.
+    fn run(&self, step: Step<'_>, layers: Layers<'_>) -> Result<Given> {
         fault_point()?;
-        Ok(Tensor::from_vec(memory::copy(data)?, shape, self.device())?)
+        let flow = match step.input {
+            Source::Floats(floats, dims) => Flow::Signal(Signal::of(Tensor::from_vec(floats, &dims, self.candle())?)?),
+            Source::Codes(codes, count) => Flow::Codes(Indices::host(codes, count)),
+        };
+        match layers(flow)? {
+            Flow::Signal(signal) => Ok(Given::Floats(signal.tensor()?.flatten_all()?.to_vec1()?)),
+            Flow::Codes(codes) => Ok(Given::Codes(codes.codes()?.to_vec())),
+        }
+    }
+
+    /// Refuses values that are infinite or NaN.
+    fn check_finite(&self, x: &Signal, what: &str) -> Result<()> {
+        check_tensor(x.tensor()?, what)
+    }
+
+    /// Asks for floats that blocks will need beside the weights, where a refusal later would end the process.
+    fn check_room(&self, floats: usize) -> Result<()> {
+        memory::check_room::<f32>(floats)
+    }
+
+    /// Where the tensors of candle lie that it takes and gives.
+    fn candle(&self) -> &Device {
+        &Device::Cpu
     }
 }
 
 /// A layer's computation, with its weights.
 pub(crate) trait Operation: Send + Sync {
     /// The next block; a residual has the output's shape, and is added before the activation.
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal>;
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, block: &Block<'_>) -> Result<Signal>;
 
     /// Bytes that the weights take in memory.
     fn bytes(&self) -> usize;
@@ -131,7 +166,7 @@ pub(crate) trait Operation: Send + Sync {
 /// zero where the session had not begun.
 pub(crate) trait Attention: Send + Sync {
     /// `qkv` `(rows, steps, (heads + 2 kv_heads) * head_dim)` to `(rows, steps, heads * head_dim)`.
-    fn forward(&self, qkv: &Tensor, angles: &Angles, block: &Block<'_>) -> Result<Signal>;
+    fn forward(&self, qkv: &Signal, angles: &Angles, block: &Block<'_>) -> Result<Signal>;
 
     /// Where the sessions' windows are kept.
     fn slot(&self) -> Slot;
@@ -148,16 +183,18 @@ pub(crate) trait Attention: Send + Sync {
 
 /// The codebooks of a residual vector quantizer.
 pub(crate) trait Codebooks: Send + Sync {
-    /// Codes `(vectors, count)` of the first `count` codebooks for `x` `(vectors, dim)`: of entries equally near the first.
+    /// Codes of the first codebooks for `x` `(rows, steps, dim)`, of entries equally near the first: put into their
+    /// `columns` of the codes that others gave, or of new ones.
     ///
     /// # Errors
     /// [`Error::Numeric`] where distances overflow, [`Error::Memory`].
-    fn search(&self, x: &Tensor, count: usize) -> Result<Vec<u32>>;
+    fn search(&self, x: &Signal, columns: Columns, codes: Option<Indices>, block: &Block<'_>) -> Result<Indices>;
 
-    /// The sum `(1, vectors, dim)` of the entries that `codes` `(vectors, count)` name, in the codebooks' order.
+    /// The sum `(1, vectors, dim)` of the entries that the `columns` of `codes` name, in the codebooks' order, and of a
+    /// residual of its shape.
     ///
     /// There is at least one, and each is less than the number of entries: the caller has checked.
-    fn sum(&self, codes: &[u32], count: usize) -> Result<Signal>;
+    fn sum(&self, codes: &Indices, columns: Columns, residual: Option<&Signal>) -> Result<Signal>;
 
     /// How many there are.
     fn len(&self) -> usize;
@@ -168,17 +205,17 @@ pub(crate) trait Codebooks: Send + Sync {
 
 /// A table of rows.
 pub(crate) trait Embedding: Send + Sync {
-    /// The mean `(1, vectors, dim)` of the rows that `rows` `(vectors, count)` name, summed in their order.
+    /// The mean `(1, vectors, dim)` of the rows that `codes` name, one in the part of each codebook, summed in their order.
     ///
     /// There is at least one, and each is there: the caller has checked.
-    fn mean(&self, rows: &[u32], count: usize) -> Result<Signal>;
+    fn mean(&self, codes: &Indices) -> Result<Signal>;
 
     /// Bytes that it takes in memory.
     fn bytes(&self) -> usize;
 }
 
 /// What operations say that end with no sum to add a residual to.
-fn without_residual(residual: Option<&Tensor>, operation: &str) -> Result<()> {
+fn without_residual(residual: Option<&Signal>, operation: &str) -> Result<()> {
     match residual {
         None => Ok(()),
         Some(residual) => {
@@ -186,6 +223,11 @@ fn without_residual(residual: Option<&Tensor>, operation: &str) -> Result<()> {
             Err(candle_core::Error::Msg(message).into())
         }
     }
+}
+
+/// The rows of a table that codes `(vectors, count)` name: each codebook has its part of `entries` rows.
+fn embedding_rows(codes: &[u32], count: usize, entries: usize) -> impl Iterator<Item = u32> {
+    codes.iter().enumerate().map(move |(i, code)| (i % count * entries) as u32 + code)
 }
 
 /// A place where an operation can fail: tests try them one by one.

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::AttentionShape;
+use super::{AttentionShape, Signal};
 use crate::error::Result;
 use crate::ops::state::Block;
 
@@ -15,7 +15,7 @@ pub(crate) trait Rotary: Send + Sync {
 /// Made once for a block, and used by all layers.
 pub(crate) struct Angles {
     /// `(rows, steps, head_dim)`: for each step the cosines, then the sines.
-    pub(super) table: Tensor,
+    pub(super) table: Signal,
     /// What the scores are lowered by where a step may not look, for backends that add it.
     #[cfg_attr(not(feature = "composed"), expect(dead_code, reason = "for the composed backend"))]
     pub(super) mask: Option<Tensor>,

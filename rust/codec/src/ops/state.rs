@@ -1,108 +1,126 @@
 //! All that a stream remembers, apart from the weights.
 //!
-//! When a model is built, each layer that looks back asks a [`Slots`] for a [`Slot`]. A [`State`] then holds one
-//! tensor `(sessions, ...)` per slot, all zero at the start of a clip, and the one clock: how many frames each session has
-//! seen.
-//! Everything a stream can do with its state (reset, copy, save, load, take back a call that failed) is done here, for
+//! When a model is built, each layer that looks back asks a [`Slots`] for a [`Slot`]. A [`State`] then holds what these
+//! need for each session, in the [`Memory`] of its backend, and the one clock: how many frames each session has seen.
+//! Everything a stream can do with its state (reset, copy, save, load, take back a call that failed) is said here, for
 //! all layers alike.
 
 mod journal;
+mod tensors;
 
-use std::sync::{Mutex, PoisonError};
+use std::any::Any;
 
-use candle_core::{DType, Device, Tensor};
-use mimi_kernels::Strips;
+pub(crate) use tensors::Tensors;
 
-use super::fault_point;
-use crate::error::Result;
-use crate::memory;
-use journal::Journal;
+use crate::error::{Error, Result};
+use crate::memory::with_room;
 
-/// The tensors that a model's layers remember between blocks.
+/// What a model's layers remember between blocks.
 #[derive(Default)]
 pub(crate) struct Slots {
-    shapes: Vec<Vec<usize>>,
+    layout: Vec<Vec<usize>>,
 }
 
-/// One of them.
+/// One of the things that they remember.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(usize);
 
 impl Slots {
-    /// Reserves a tensor of `shape` for each session.
+    /// Reserves floats of `shape` for each session.
     pub(crate) fn slot(&mut self, shape: &[usize]) -> Slot {
-        self.shapes.push(shape.to_vec());
-        Slot(self.shapes.len() - 1)
+        self.layout.push(shape.to_vec());
+        Slot(self.layout.len() - 1)
+    }
+
+    /// The shapes that are reserved for a session, in their order.
+    pub(super) fn shapes(&self) -> &[Vec<usize>] {
+        &self.layout
     }
 }
 
-/// The memory of `sessions` sessions.
+impl Slot {
+    /// Its number among all, in the order in which they were reserved.
+    pub(super) fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Where a backend keeps what the sessions of a stream remember. All of it is zero for a session that has seen nothing.
+pub(crate) trait Memory: Any + Send + Sync {
+    /// Makes sessions as they were at the start, all of them or none.
+    fn reset(&mut self, sessions: &[usize]) -> Result<()>;
+
+    /// From here on changes can be taken back, until they are kept. `frames` are those that the sessions have seen.
+    fn begin(&mut self, frames: &[u64]);
+
+    /// What was changed since [`Memory::begin`] stays.
+    fn keep(&mut self);
+
+    /// Takes back what was changed since [`Memory::begin`].
+    fn undo(&mut self) -> Result<()>;
+
+    /// A block of `sessions` has gone through all layers.
+    fn advance(&mut self, sessions: &[usize]);
+
+    /// The same in memory of its own.
+    fn copy(&self) -> Result<Box<dyn Memory>>;
+
+    /// What a slot holds of a session that has seen so many frames.
+    fn read(&self, slot: Slot, session: usize, frames: u64) -> Result<Vec<f32>>;
+
+    /// Writes what a slot holds of a session.
+    fn write(&self, slot: Slot, session: usize, values: &[f32]) -> Result<()>;
+}
+
+/// The memory of sessions, and their clock.
 pub(crate) struct State {
-    slots: Vec<Tensor>,
+    memory: Box<dyn Memory>,
+    shapes: Vec<Vec<usize>>,
     frames: Vec<u64>,
-    /// Layers write through a shared [`Block`].
-    journal: Mutex<Journal>,
+    /// The clock at the beginning of what can be taken back.
+    before: Vec<u64>,
 }
 
 impl State {
-    pub(crate) fn new(layout: &Slots, sessions: usize, device: &Device) -> Result<Self> {
-        let zeros = |shape: &Vec<usize>| {
-            let shape: Vec<usize> = std::iter::once(sessions).chain(shape.iter().copied()).collect();
-            Ok(Tensor::zeros(shape, DType::F32, device)?)
-        };
-        let floats = |shape: &Vec<usize>| shape.iter().product::<usize>();
-        memory::check_room::<f32>(layout.shapes.iter().map(floats).sum::<usize>().saturating_mul(sessions))?;
-        let slots = layout.shapes.iter().map(zeros).collect::<Result<_>>()?;
-        let mut frames = memory::with_room(sessions)?;
+    /// The state of sessions that have seen nothing, in fresh memory.
+    pub(crate) fn new(layout: &Slots, sessions: usize, memory: Box<dyn Memory>) -> Result<Self> {
+        let mut frames = with_room(sessions)?;
         frames.resize(sessions, 0);
-        Ok(Self::of(slots, frames))
+        Ok(Self { memory, shapes: layout.shapes().to_vec(), frames, before: Vec::new() })
     }
 
     /// Makes sessions as they were at the start, all of them or none.
     pub(crate) fn reset(&mut self, sessions: &[usize]) -> Result<()> {
-        let zeros = self.slots.iter().map(|slot| {
-            fault_point()?;
-            Ok(slot.narrow(0, 0, 1)?.zeros_like()?)
-        });
-        let zeros = zeros.collect::<Result<Vec<_>>>()?;
-        for &session in sessions {
-            for (slot, zeros) in self.slots.iter().zip(&zeros) {
-                slot.slice_set(zeros, 0, session)?;
-            }
-            self.frames[session] = 0;
-        }
+        self.memory.reset(sessions)?;
+        sessions.iter().for_each(|&session| self.frames[session] = 0);
         Ok(())
     }
 
     /// From here on changes can be taken back, until they are [settled](State::settle).
     pub(crate) fn begin(&mut self) {
-        let Self { slots, frames, journal } = self;
-        journal.get_mut().unwrap_or_else(PoisonError::into_inner).begin(frames, slots.len());
+        self.before.clone_from(&self.frames);
+        self.memory.begin(&self.frames);
     }
 
     /// Ends what [`State::begin`] began: after an error everything is as it was then.
     pub(crate) fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
-        let Self { slots, frames, journal } = self;
-        let journal = journal.get_mut().unwrap_or_else(PoisonError::into_inner);
-        match &result {
-            Ok(_) => journal.clear(),
-            Err(_) => {
-                if let Some(before) = journal.undo(slots)? {
-                    *frames = before;
-                }
-            }
+        if result.is_ok() {
+            self.memory.keep();
+        } else {
+            self.memory.undo()?;
+            self.frames.clone_from(&self.before);
         }
         result
     }
 
     pub(crate) fn copy(&self) -> Result<Self> {
-        memory::check_room::<f32>(self.slots.iter().map(Tensor::elem_count).sum())?;
-        let slots = self.slots.iter().map(|slot| Ok(slot.copy()?)).collect::<Result<_>>()?;
-        Ok(Self::of(slots, self.frames.clone()))
+        let (shapes, frames) = (self.shapes.clone(), self.frames.clone());
+        Ok(Self { memory: self.memory.copy()?, shapes, frames, before: Vec::new() })
     }
 
-    /// Counts `frames` more for the sessions of a block.
+    /// Counts `frames` more for the sessions of a block that has gone through all layers.
     pub(crate) fn advance(&mut self, rows: &[usize], frames: usize) {
+        self.memory.advance(rows);
         for &row in rows {
             self.frames[row] = self.frames[row].wrapping_add(frames as u64);
         }
@@ -120,28 +138,29 @@ impl State {
 
     /// All slots, in the order in which they were reserved.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
-        (0..self.slots.len()).map(Slot)
+        (0..self.shapes.len()).map(Slot)
     }
 
     /// The shape of a session's part of a slot.
     pub(crate) fn row_shape(&self, slot: Slot) -> &[usize] {
-        &self.slots[slot.0].dims()[1..]
+        &self.shapes[slot.0]
     }
 
     /// A session's part of a slot.
     pub(crate) fn row(&self, slot: Slot, session: usize) -> Result<Vec<f32>> {
-        Ok(self.slots[slot.0].narrow(0, session, 1)?.flatten_all()?.to_vec1()?)
+        self.memory.read(slot, session, self.frames[session])
     }
 
-    const fn of(slots: Vec<Tensor>, frames: Vec<u64>) -> Self {
-        Self { slots, frames, journal: Mutex::new(Journal::new()) }
+    /// Writes a session's part of a slot.
+    pub(crate) fn set_row(&self, slot: Slot, session: usize, values: &[f32]) -> Result<()> {
+        self.memory.write(slot, session, values)
     }
 }
 
 /// A block of frames on its way through the layers, or a piece of one: which sessions it belongs to, and whether their
 /// clips end with it.
 pub(crate) struct Block<'a> {
-    state: &'a State,
+    state: Option<&'a State>,
     /// The session of each row, no session twice.
     pub(crate) rows: &'a [usize],
     /// Whether the last frame may be a part of one, which layers fill up.
@@ -153,14 +172,13 @@ pub(crate) struct Block<'a> {
 impl Block<'static> {
     /// For operations that remember nothing.
     pub(crate) fn without_state() -> Self {
-        static NOTHING: State = State::of(Vec::new(), Vec::new());
-        Self::new(&NOTHING, &[], false)
+        Self { state: None, rows: &[], end: false, offset: 0 }
     }
 }
 
 impl<'a> Block<'a> {
     pub(crate) fn new(state: &'a State, rows: &'a [usize], end: bool) -> Self {
-        Self { state, rows, end, offset: 0 }
+        Self { state: Some(state), rows, end, offset: 0 }
     }
 
     /// The part of some rows from a frame on; `last` tells whether it goes to the end.
@@ -169,60 +187,15 @@ impl<'a> Block<'a> {
         Self { state: self.state, rows: &self.rows[rows], end, offset }
     }
 
-    /// The tensor `(sessions, ...)` of a slot, to be read.
-    pub(crate) fn slot(&self, slot: Slot) -> &Tensor {
-        &self.state.slots[slot.0]
-    }
-
-    /// The rows' part of a slot, `(rows, ...)`.
-    pub(crate) fn gather(&self, slot: Slot) -> Result<Tensor> {
-        let rows = self.rows.iter().map(|&row| self.slot(slot).narrow(0, row, 1));
-        Ok(Tensor::cat(&rows.collect::<candle_core::Result<Vec<_>>>()?, 0)?)
-    }
-
-    /// Writes the rows' part of a slot back.
-    pub(crate) fn scatter(&self, slot: Slot, values: &Tensor) -> Result<()> {
-        (0..self.rows.len()).try_for_each(|i| self.set(slot, i, &values.narrow(0, i, 1)?.contiguous()?))
-    }
-
-    /// Writes `(1, ...)`, one row's part of a slot.
-    pub(crate) fn set(&self, slot: Slot, row: usize, values: &Tensor) -> Result<()> {
-        self.journal(|journal| journal.keep_all(&self.state.slots, slot.0, self.rows[row]))?;
-        fault_point()?;
-        Ok(self.slot(slot).slice_set(values, 0, self.rows[row])?)
-    }
-
-    /// A slot that is written in place, for each row of the block in the `written(row)` strips of its part. Calls must
-    /// come round to all of the part before they write anything twice.
-    pub(crate) fn slot_to_write<I: Iterator<Item = Strips>>(
-        &self,
-        slot: Slot,
-        written: impl Fn(usize) -> I,
-    ) -> Result<&Tensor> {
-        self.journal(|journal| {
-            let mut rows = self.rows.iter().enumerate();
-            rows.try_for_each(|(i, &row)| journal.keep_strips(&self.state.slots, slot.0, row, written(i)))
-        })?;
-        Ok(self.slot(slot))
-    }
-
-    fn journal<T>(&self, keep: impl FnOnce(&mut Journal) -> T) -> T {
-        keep(&mut self.state.journal.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Keeps the last rows of what a slot `(sessions, steps, channels)` held and `x` `(rows, steps, channels)` adds.
-    pub(crate) fn remember(&self, slot: Slot, x: &Tensor) -> Result<()> {
-        let (kept, steps) = (self.slot(slot).dim(1)?, x.dim(1)?);
-        let newest = if kept <= steps {
-            x.narrow(1, steps - kept, kept)?
-        } else {
-            Tensor::cat(&[&self.gather(slot)?.narrow(1, steps, kept - steps)?, x], 1)?
-        };
-        self.scatter(slot, &newest)
-    }
-
     /// Steps that the session of a row has seen before, of which a frame has so many.
     pub(crate) fn position(&self, row: usize, steps_per_frame: usize) -> u64 {
-        self.state.frames[self.rows[row]].wrapping_add(self.offset as u64).wrapping_mul(steps_per_frame as u64)
+        let frames = self.state.map_or(0, |state| state.frames[self.rows[row]]);
+        frames.wrapping_add(self.offset as u64).wrapping_mul(steps_per_frame as u64)
+    }
+
+    /// The memory of the sessions, which is that of the operations' backend.
+    pub(crate) fn memory<M: Memory>(&self) -> Result<&'a M> {
+        let memory = self.state.and_then(|state| (&*state.memory as &dyn Any).downcast_ref());
+        memory.ok_or_else(|| Error::from(candle_core::Error::Msg("expected a state of this backend".into())))
     }
 }

@@ -72,8 +72,12 @@ fn made<T>(sessions: usize, make: impl Fn(&dyn Backend, &mut Slots) -> Result<T>
     backends().map(|(name, backend)| {
         let mut layout = Slots::default();
         let operation = make(&*backend, &mut layout).unwrap();
-        Made { name, operation, state: State::new(&layout, sessions, &Device::Cpu).unwrap() }
+        Made { name, operation, state: state(&*backend, &layout, sessions) }
     })
+}
+
+fn state(backend: &dyn Backend, layout: &Slots, sessions: usize) -> State {
+    State::new(layout, sessions, backend.memory(layout, sessions).unwrap()).unwrap()
 }
 
 impl<T> Made<T> {
@@ -107,12 +111,21 @@ const CUTS: [Cut; 8] = [
     Cut { rows: &[0], strides: 4, end: true },
 ];
 
-fn tensor(data: &[f32], shape: impl Into<candle_core::Shape>) -> Tensor {
-    Tensor::from_slice(data, shape, &Device::Cpu).unwrap()
+fn tensor(data: &[f32], dims: (usize, usize, usize)) -> Tensor {
+    Tensor::from_slice(data, dims, &Device::Cpu).unwrap()
 }
 
-fn floats(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
+/// A signal of any layout.
+fn signal_of(tensor: &Tensor) -> Signal {
+    Signal::of(tensor.clone()).unwrap()
+}
+
+fn signal(data: &[f32], dims: (usize, usize, usize)) -> Signal {
+    signal_of(&tensor(data, dims))
+}
+
+fn floats(signal: &Signal) -> Vec<f32> {
+    signal.tensor().unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// Asserts that two results differ by no more than `allowed` gives for a value.

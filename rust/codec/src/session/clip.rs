@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::finite::check_finite;
 use crate::memory;
 use crate::model::Model;
+use crate::ops::{Block, Flow, Given, Route, Source, Step};
 use crate::values::Direction;
 use crate::values::{Codes, Input, Latents, Output, blame, check_latents};
 
@@ -66,9 +67,17 @@ impl Model {
         let mut data = memory::with_room(latents.frames() * codebooks)?;
         for block in latents.data.chunks(self.backend().block_frames() * latents.dim) {
             check_stop(stop)?;
-            let tensor = self.backend().tensor(block, &[1, block.len() / latents.dim, latents.dim])?;
-            let codes = self.quantizer()?.encode(&tensor, codebooks);
-            data.extend(codes.map_err(|error| blame(error, block, "latents", Error::Latents))?);
+            let frames = block.len() / latents.dim;
+            let input = Source::Floats(memory::copy(block)?, [1, frames, latents.dim]);
+            let alone = &Block::without_state();
+            let step = Step { block: alone, input, frames, route: Route::Quantize(codebooks) };
+            let quantizer = self.quantizer()?;
+            let codes = self
+                .backend()
+                .run(step, &|latents| Ok(Flow::Codes(quantizer.encode(&latents.into_signal()?, codebooks, alone)?)));
+            data.extend(
+                codes.and_then(Given::into_codes).map_err(|error| blame(error, block, "latents", Error::Latents))?,
+            );
         }
         Ok(Codes { codebooks, data })
     }
@@ -85,8 +94,11 @@ impl Model {
         let mut data = memory::with_room(codes.frames() * dim)?;
         for block in codes.data.chunks(self.backend().block_frames() * codes.codebooks) {
             check_stop(stop)?;
-            let latents = self.embed(block, codes.codebooks)?;
-            let floats = latents.flatten_all()?.to_vec1::<f32>()?;
+            let (count, frames) = (codes.codebooks, block.len() / codes.codebooks);
+            let input = Source::Codes(memory::copy(block)?, count);
+            let step = Step { block: &Block::without_state(), input, frames, route: Route::Embed(count) };
+            let latents = self.backend().run(step, &|codes| Ok(Flow::Signal(self.embed(&codes.into_codes()?)?)))?;
+            let floats = latents.into_floats()?;
             check_finite(&floats, "latents")?;
             data.extend(floats);
         }

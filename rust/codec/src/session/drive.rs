@@ -1,13 +1,11 @@
 //! The driver: cuts what rows are given into blocks, and takes the blocks through the model.
 
-use candle_core::Tensor;
-
 use super::queue::{Queue, Taken};
 use super::{Padding, Row, Stream, room};
 use crate::error::{Error, Result};
-use crate::finite::{check_finite, check_tensor};
+use crate::finite::check_finite;
 use crate::memory;
-use crate::ops::{Block, Signal};
+use crate::ops::{Block, Flow, Given, Route, Source, Step};
 use crate::session::StopFn;
 use crate::values::Direction;
 use crate::values::{Codes, Input, Latents, Output, blame};
@@ -87,11 +85,13 @@ impl Stream {
         Ok(outputs)
     }
 
-    /// The next block: rows side by side as long as they have frames, then the rests of those that end, those of one
+    /// The next block: rows side by side as long as they have frames, of as many codes each, then the rests of those that end, those of one
     /// length together. A rest goes with the frames before it where it can.
     fn cut(&self, queues: &[Queue<'_>], end: Option<Padding>) -> Option<Cut> {
         let longest = self.model.backend().block_frames();
         let ready: Vec<usize> = (0..queues.len()).filter(|&row| queues[row].frames() > 0).collect();
+        let first = ready.first().map(|&row| queues[row].codebooks());
+        let ready: Vec<usize> = ready.into_iter().filter(|&row| Some(queues[row].codebooks()) == first).collect();
         if let Some(frames) = ready.iter().map(|&row| queues[row].frames()).min() {
             let rest = queues[ready[0]].rest();
             let together = ready.iter().all(|&row| queues[row].frames() == frames && queues[row].rest() == rest);
@@ -107,12 +107,26 @@ impl Stream {
 
     /// Takes a block through the model.
     fn block(&self, parts: &[Taken<'_>], cut: &Cut, outputs: &mut [Output]) -> Result<()> {
-        let half = self.half()?;
-        room::check(cut.rows.len(), cut.frames, half.chain.widest(), self.model.frame_size())?;
-        let x = self.input(parts, cut)?;
+        let (model, half) = (&self.model, self.half()?);
+        room::check(model.backend(), cut.rows.len(), cut.frames, half.chain.widest(), model.frame_size())?;
+        let (input, route) = self.input(parts, cut)?;
         let block = Block::new(&self.state, &cut.rows, cut.end == Some(Padding::Transformers));
-        let y = half.chain.forward(x, &block)?;
-        self.output(&y, cut, outputs)
+        let step = Step { block: &block, input, frames: cut.frames, route };
+        let given = model.backend().run(step, &|flow| {
+            let x = match flow {
+                Flow::Signal(x) => x,
+                Flow::Codes(codes) => model.embed(&codes)?.in_rows(codes.vectors / cut.frames)?,
+            };
+            let y = half.chain.forward(x, &block)?;
+            Ok(match route {
+                Route::ToCodes(codebooks) => {
+                    model.backend().check_finite(&y, "latents")?;
+                    Flow::Codes(model.quantizer()?.encode(&y, codebooks, &block)?)
+                }
+                _ => Flow::Signal(y),
+            })
+        })?;
+        self.output(given, cut, outputs)
     }
 
     /// Values that overflow are the fault of the weights, or of input that is far too large.
@@ -127,14 +141,16 @@ impl Stream {
         })
     }
 
-    /// The rows' frames as one signal.
-    fn input(&self, parts: &[Taken<'_>], cut: &Cut) -> Result<Signal> {
-        let backend = self.model.backend();
-        let mut floats: Vec<f32> = Vec::new();
-        let mut signals: Vec<Signal> = Vec::new();
+    /// The rows' frames as what the backend takes, and the way that they go.
+    fn input(&self, parts: &[Taken<'_>], cut: &Cut) -> Result<(Source, Route)> {
+        let (mut floats, mut codes) = (Vec::new(), Vec::new());
+        let mut count = 0;
         for part in parts {
             match *part {
-                Taken::Codes(count, codes) => signals.push(self.model.embed(codes, count)?),
+                Taken::Codes(own, part) => {
+                    count = own;
+                    codes.extend_from_slice(part);
+                }
                 Taken::Floats(first, second) => {
                     floats.extend_from_slice(first);
                     floats.extend_from_slice(second);
@@ -144,40 +160,37 @@ impl Stream {
                 }
             }
         }
-        let rows = cut.rows.len();
-        match self.direction {
-            Direction::FromCodes if signals.len() == 1 => Ok(signals.remove(0)),
-            Direction::FromCodes => Ok(Tensor::cat(&signals, 0)?.into()),
+        let (rows, len) = (cut.rows.len(), floats.len());
+        Ok(match self.direction {
+            Direction::ToCodes(codebooks) => (Source::Floats(floats, [rows, len / rows, 1]), Route::ToCodes(codebooks)),
+            Direction::ToLatents => (Source::Floats(floats, [rows, len / rows, 1]), Route::ToLatents),
+            Direction::FromCodes => (Source::Codes(codes, count), Route::FromCodes(count)),
             Direction::FromLatents => {
-                let dim = floats.len() / (rows * cut.frames);
-                Ok(backend.tensor(&floats, &[rows, cut.frames, dim])?.into())
+                (Source::Floats(floats, [rows, cut.frames, len / (rows * cut.frames)]), Route::FromLatents)
             }
-            Direction::ToCodes(_) | Direction::ToLatents => {
-                Ok(backend.tensor(&floats, &[rows, floats.len() / rows, 1])?.into())
-            }
-        }
+        })
     }
 
     /// Adds what a block gave to the outputs of its rows.
-    fn output(&self, y: &Tensor, cut: &Cut, outputs: &mut [Output]) -> Result<()> {
+    fn output(&self, given: Given, cut: &Cut, outputs: &mut [Output]) -> Result<()> {
         let rows = cut.rows.len();
-        if let Direction::ToCodes(codebooks) = self.direction {
-            check_tensor(y, "latents")?;
-            let codes = self.model.quantizer()?.encode(y, codebooks)?;
-            for (&row, own) in cut.rows.iter().zip(codes.chunks_exact(codes.len() / rows)) {
-                if let Output::Codes(codes) = &mut outputs[row] {
-                    codes.data.extend_from_slice(own);
+        match given {
+            Given::Codes(codes) => {
+                for (&row, own) in cut.rows.iter().zip(codes.chunks_exact(codes.len() / rows)) {
+                    if let Output::Codes(codes) = &mut outputs[row] {
+                        codes.data.extend_from_slice(own);
+                    }
                 }
             }
-            return Ok(());
-        }
-        let floats = y.flatten_all()?.to_vec1::<f32>()?;
-        check_finite(&floats, if self.direction == Direction::ToLatents { "latents" } else { "samples" })?;
-        for (&row, own) in cut.rows.iter().zip(floats.chunks_exact(floats.len() / rows)) {
-            match &mut outputs[row] {
-                Output::Pcm(data) => data.extend_from_slice(&own[self.lead(row).min(own.len())..]),
-                Output::Latents(Latents { data, .. }) => data.extend_from_slice(own),
-                Output::Codes(_) => {}
+            Given::Floats(floats) => {
+                check_finite(&floats, if self.direction == Direction::ToLatents { "latents" } else { "samples" })?;
+                for (&row, own) in cut.rows.iter().zip(floats.chunks_exact(floats.len() / rows)) {
+                    match &mut outputs[row] {
+                        Output::Pcm(data) => data.extend_from_slice(&own[self.lead(row).min(own.len())..]),
+                        Output::Latents(Latents { data, .. }) => data.extend_from_slice(own),
+                        Output::Codes(_) => {}
+                    }
+                }
             }
         }
         Ok(())

@@ -61,7 +61,7 @@ impl Stream {
         if rows == 0 {
             return Err(Error::Stream("expected at least one session, got a batch size of 0".into()));
         }
-        let state = State::new(&half(model, direction)?.memory, rows, model.backend().device())?;
+        let state = sessions(model, direction, rows)?;
         Ok(Self { model: model.clone(), direction, state, rows: vec![Row::default(); rows] })
     }
 
@@ -180,6 +180,12 @@ impl Stream {
             (direction, _) => Err(Error::Stream(format!("expected {}, got something else", direction.wanted()))),
         }
     }
+}
+
+/// The state of sessions that have seen nothing.
+fn sessions(model: &Model, direction: Direction, rows: usize) -> Result<State> {
+    let layout = &half(model, direction)?.memory;
+    State::new(layout, rows, model.backend().memory(layout, rows)?)
 }
 
 /// The half of a model that a direction needs.

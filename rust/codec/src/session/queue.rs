@@ -27,6 +27,11 @@ impl<'a> Queue<'a> {
         all - self.taken.min(all)
     }
 
+    /// Codes in each frame; none of other inputs.
+    pub(super) fn codebooks(&self) -> usize {
+        if let Input::Codes(codes) = self.input { codes.codebooks } else { 0 }
+    }
+
     /// Samples after the last whole frame.
     pub(super) fn rest(&self) -> usize {
         match self.input {

@@ -1,7 +1,7 @@
 //! The memory that a block needs on its way through the layers.
 
 use crate::error::Result;
-use crate::memory;
+use crate::ops::Backend;
 
 /// Blocks of fewer frames, over all rows, live on what the blocks before them gave back.
 const SMALL: usize = 8;
@@ -19,10 +19,10 @@ const SIGNALS: usize = 6;
 ///
 /// # Errors
 /// [`crate::Error::Memory`] if there is no room for `frames` frames of so many rows.
-pub(super) fn check(rows: usize, frames: usize, widest: usize, frame_size: usize) -> Result<()> {
+pub(super) fn check(backend: &dyn Backend, rows: usize, frames: usize, widest: usize, frame_size: usize) -> Result<()> {
     if rows * frames < SMALL {
         return Ok(());
     }
     let frame = widest.saturating_mul(SIGNALS).saturating_add(frame_size.saturating_mul(4));
-    memory::check_room::<f32>((rows * (frames + HISTORY)).saturating_mul(frame))
+    backend.check_room((rows * (frames + HISTORY)).saturating_mul(frame))
 }

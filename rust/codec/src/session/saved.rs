@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::Tensor;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::{Row, Stream};
 use crate::error::{Error, Result};
-use crate::ops::{Attention, Block, Slot};
+use crate::ops::{Attention, Slot};
 use crate::values::Direction;
 
 /// Changes with what the bytes mean.
@@ -132,20 +131,18 @@ impl Stream {
             let values = floats(&format!("slot.{number}"), Some(&[rows.len(), len]))?;
             let parts = (0..rows.len()).map(|i| {
                 let own = &values[i * len..][..len];
-                let own = match windows.get(&slot) {
-                    Some(attention) => attention.of_canonical(own, frames[i])?,
-                    None => own.to_vec(),
-                };
-                let shape: Vec<usize> = std::iter::once(1).chain(shape.iter().copied()).collect();
-                Ok(Tensor::from_vec(own, shape, self.model.backend().device())?)
+                match windows.get(&slot) {
+                    Some(attention) => attention.of_canonical(own, frames[i]),
+                    None => Ok(own.to_vec()),
+                }
             });
             slots.push((slot, parts.collect::<Result<Vec<_>>>()?));
         }
         self.state.begin();
-        let block = Block::new(&self.state, &rows, false);
-        let written = slots
-            .iter()
-            .try_for_each(|(slot, parts)| parts.iter().enumerate().try_for_each(|(i, part)| block.set(*slot, i, part)));
+        let state = &self.state;
+        let written = slots.iter().try_for_each(|(slot, parts)| {
+            rows.iter().zip(parts).try_for_each(|(&row, part)| state.set_row(*slot, row, part))
+        });
         self.state.settle(written)?;
         for ((&row, loaded), frames) in rows.iter().zip(loaded).zip(frames) {
             self.rows[row] = loaded;

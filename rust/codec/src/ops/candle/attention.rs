@@ -29,9 +29,11 @@ impl Windowed {
 }
 
 impl Attention for Windowed {
-    fn forward(&self, qkv: &Tensor, angles: &Angles, block: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, qkv: &Signal, angles: &Angles, block: &Block<'_>) -> Result<Signal> {
         let AttentionShape { heads, kv_heads, head_dim, window, .. } = self.shape;
+        let qkv = qkv.tensor()?;
         let (rows, steps, _) = qkv.dims3()?;
+        let table = angles.table.tensor()?;
         let kv_width = kv_heads * head_dim;
         // (rows, heads, steps, head_dim)
         let split = |x: &Tensor, from: usize, heads: usize| -> Result<Tensor> {
@@ -39,8 +41,8 @@ impl Attention for Windowed {
             let part = x.narrow(2, from, heads * head_dim)?.reshape((rows, steps, heads, head_dim))?;
             Ok(part.transpose(1, 2)?.contiguous()?)
         };
-        let query = rotate(&split(qkv, 0, heads)?, &angles.table)?;
-        let key = rotate(&split(qkv, heads * head_dim, kv_heads)?, &angles.table)?;
+        let query = rotate(&split(qkv, 0, heads)?, table)?;
+        let key = rotate(&split(qkv, heads * head_dim, kv_heads)?, table)?;
         let key = key.transpose(1, 2)?.reshape((rows, steps, kv_width))?;
         let value = qkv.narrow(2, heads * head_dim + kv_width, kv_width)?;
         let seen = Tensor::cat(&[&block.gather(self.kept)?, &Tensor::cat(&[&key, &value], 2)?], 1)?;
@@ -62,7 +64,7 @@ impl Attention for Windowed {
         if window > 1 {
             block.scatter(self.kept, &seen.narrow(1, steps, window - 1)?)?;
         }
-        Ok(out.into())
+        Signal::of(out)
     }
 
     fn slot(&self) -> Slot {

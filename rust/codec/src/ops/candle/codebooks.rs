@@ -5,7 +5,8 @@ use candle_core::{D, Device, Tensor};
 use super::{Composed, bytes};
 use crate::error::{Error, Result};
 use crate::finite::check_tensor;
-use crate::ops::{Backend, Codebooks, Signal, unmeasurable};
+use crate::ops::state::Block;
+use crate::ops::{Backend, Codebooks, Columns, Indices, Signal, unmeasurable};
 
 pub(super) struct Books {
     books: Vec<Book>,
@@ -33,7 +34,7 @@ impl Books {
         books: &mut dyn Iterator<Item = Result<Vec<f32>>>,
     ) -> Result<Self> {
         let books = books.map(|book| Book::new(backend, dim, &book?)).collect::<Result<_>>()?;
-        Ok(Self { books, device: backend.device().clone() })
+        Ok(Self { books, device: backend.candle().clone() })
     }
 }
 
@@ -41,7 +42,7 @@ impl Book {
     fn new(backend: &Composed, dim: usize, book: &[f32]) -> Result<Self> {
         let count = book.len() / dim;
         let entries = backend.tensor(book, &[count, dim])?;
-        let codes = Tensor::arange(0, count as u32, backend.device())?.reshape((1, count))?;
+        let codes = Tensor::arange(0, count as u32, backend.candle())?.reshape((1, count))?;
         Ok(Self {
             factors: (entries.t()?.contiguous()? * -2.0)?,
             squares: entries.sqr()?.sum(D::Minus1)?,
@@ -67,11 +68,11 @@ impl Book {
 }
 
 impl Codebooks for Books {
-    fn search(&self, x: &Tensor, count: usize) -> Result<Vec<u32>> {
+    fn search(&self, x: &Signal, columns: Columns, others: Option<Indices>, _: &Block<'_>) -> Result<Indices> {
         crate::ops::fault_point()?;
-        let mut residual = x.contiguous()?;
-        let mut codes = Vec::with_capacity(count);
-        for (k, book) in self.books[..count].iter().enumerate() {
+        let mut residual = x.tensor()?.flatten(0, 1)?.contiguous()?;
+        let mut codes = Vec::with_capacity(columns.own);
+        for (k, book) in self.books[..columns.own].iter().enumerate() {
             let nearest = book.nearest(&residual).map_err(|error| match error {
                 Error::Numeric(_) => unmeasurable(k),
                 other => other,
@@ -79,16 +80,14 @@ impl Codebooks for Books {
             residual = (residual - book.entries.index_select(&nearest, 0)?)?;
             codes.push(nearest);
         }
-        if codes.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(Tensor::stack(&codes, 1)?.flatten_all()?.to_vec1()?)
+        columns.put(&Tensor::stack(&codes, 1)?.flatten_all()?.to_vec1()?, others)
     }
 
-    fn sum(&self, codes: &[u32], count: usize) -> Result<Signal> {
-        let codes = Tensor::from_slice(codes, (codes.len() / count, count), &self.device)?.t()?.contiguous()?;
+    fn sum(&self, codes: &Indices, columns: Columns, residual: Option<&Signal>) -> Result<Signal> {
+        let own: Vec<u32> = columns.of(codes.codes()?).flatten().copied().collect();
+        let codes = Tensor::from_vec(own, (codes.vectors, columns.own), &self.device)?.t()?.contiguous()?;
         let mut sum: Option<Tensor> = None;
-        for (k, book) in self.books[..count].iter().enumerate() {
+        for (k, book) in self.books[..columns.own].iter().enumerate() {
             let entries = book.entries.index_select(&codes.get(k)?, 0)?;
             sum = Some(match sum {
                 Some(sum) => (sum + entries)?,
@@ -96,7 +95,11 @@ impl Codebooks for Books {
             });
         }
         let sum = sum.ok_or_else(|| Error::Codes("expected at least one codebook, got none".into()))?;
-        Ok(sum.unsqueeze(0)?.into())
+        let sum = sum.unsqueeze(0)?;
+        Signal::of(match residual {
+            Some(residual) => (sum + residual.tensor()?)?,
+            None => sum,
+        })
     }
 
     fn len(&self) -> usize {

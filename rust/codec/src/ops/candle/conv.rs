@@ -4,8 +4,9 @@ use candle_core::Tensor;
 
 use super::{Composed, bytes, finish};
 use crate::error::Result;
+use crate::ops::signal::tensors;
 use crate::ops::state::{Block, Slot, Slots};
-use crate::ops::{Backend, ConvShape, Operation, Signal, edge, groups};
+use crate::ops::{ConvShape, Operation, Signal, edge, groups};
 
 pub(super) struct Conv {
     shape: ConvShape,
@@ -42,7 +43,8 @@ impl Conv {
 }
 
 impl Operation for Conv {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, block: &Block<'_>) -> Result<Signal> {
+        let (x, residual) = tensors(x, residual)?;
         edge::begin(&self.shape, self.history, x, block)?;
         let x = &edge::fill_up(&self.shape, x, block)?;
         let signal = Tensor::cat(&[&block.gather(self.history)?, x], 1)?;

@@ -7,8 +7,9 @@ use candle_core::Tensor;
 
 use super::{Composed, bytes, finish, product};
 use crate::error::Result;
+use crate::ops::signal::tensors;
 use crate::ops::state::{Block, Slot, Slots};
-use crate::ops::{Backend, ConvTransposeShape, Operation, Signal, groups, transposed};
+use crate::ops::{ConvTransposeShape, Operation, Signal, groups, transposed};
 
 pub(super) struct ConvTranspose {
     shape: ConvTransposeShape,
@@ -51,7 +52,8 @@ impl ConvTranspose {
 }
 
 impl Operation for ConvTranspose {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, block: &Block<'_>) -> Result<Signal> {
+        let (x, residual) = tensors(x, residual)?;
         let ConvTransposeShape { c_in, c_out, stride, activation, .. } = self.shape;
         let (rows, steps, _) = x.dims3()?;
         let history = self.shape.history();

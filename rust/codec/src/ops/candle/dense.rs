@@ -4,8 +4,9 @@ use candle_core::{D, Tensor};
 
 use super::{Composed, activate, bytes, finish, product};
 use crate::error::Result;
+use crate::ops::signal::tensors;
 use crate::ops::state::Block;
-use crate::ops::{Activation, Backend, LinearShape, Operation, Signal, without_residual};
+use crate::ops::{Activation, LinearShape, Operation, Signal, without_residual};
 
 pub(super) struct Linear {
     /// `(c_in, c_out)`.
@@ -22,7 +23,8 @@ impl Linear {
 }
 
 impl Operation for Linear {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
+        let (x, residual) = tensors(x, residual)?;
         finish(product(x, &self.weight)?, self.bias.as_ref(), residual, self.activation)
     }
 
@@ -45,12 +47,13 @@ impl LayerNorm {
 }
 
 impl Operation for LayerNorm {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         without_residual(residual, "a layer norm")?;
+        let x = x.tensor()?;
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + self.epsilon)?.sqrt()?;
         let normed = centred.broadcast_div(&deviation)?;
-        Ok(normed.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?.into())
+        Signal::of(normed.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?)
     }
 
     fn bytes(&self) -> usize {
@@ -70,10 +73,11 @@ impl RmsNorm {
 }
 
 impl Operation for RmsNorm {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         without_residual(residual, "a norm")?;
+        let x = x.tensor()?;
         let size = (x.sqr()?.mean_keepdim(D::Minus1)? + self.epsilon)?.sqrt()?;
-        Ok(x.broadcast_div(&size)?.broadcast_mul(&self.weight)?.into())
+        Signal::of(x.broadcast_div(&size)?.broadcast_mul(&self.weight)?)
     }
 
     fn bytes(&self) -> usize {
@@ -94,10 +98,11 @@ impl Snake {
 }
 
 impl Operation for Snake {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         without_residual(residual, "a snake")?;
+        let x = x.tensor()?;
         let sine = x.broadcast_mul(&self.rates)?.sin()?;
-        Ok((x + sine.sqr()?.broadcast_mul(&self.scales)?)?.into())
+        Signal::of((x + sine.sqr()?.broadcast_mul(&self.scales)?)?)
     }
 
     fn bytes(&self) -> usize {
@@ -111,10 +116,11 @@ pub(super) struct Gate {
 }
 
 impl Operation for Gate {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         without_residual(residual, "a gate")?;
+        let x = x.tensor()?;
         let gate = activate(&x.narrow(D::Minus1, 0, self.channels)?, self.activation)?;
-        Ok((&*gate * x.narrow(D::Minus1, self.channels, self.channels)?)?.into())
+        Signal::of((gate * x.narrow(D::Minus1, self.channels, self.channels)?)?)
     }
 
     fn bytes(&self) -> usize {
@@ -125,9 +131,10 @@ impl Operation for Gate {
 pub(super) struct Activate(pub(super) Activation);
 
 impl Operation for Activate {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         without_residual(residual, "an activation")?;
-        activate(x, self.0)
+        let x = x.tensor()?;
+        Signal::of(activate(x, self.0)?)
     }
 
     fn bytes(&self) -> usize {

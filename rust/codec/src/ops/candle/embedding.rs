@@ -4,24 +4,28 @@ use candle_core::Tensor;
 
 use super::{Composed, bytes};
 use crate::error::Result;
-use crate::ops::{Backend, Embedding, Signal};
+use crate::ops::{Embedding, Indices, Signal, embedding_rows};
 
 pub(super) struct Table {
     /// `(rows, dim)`.
     rows: Tensor,
+    /// Rows of a codebook.
+    entries: usize,
 }
 
 impl Table {
-    pub(super) fn new(backend: &Composed, dim: usize, rows: &[f32]) -> Result<Self> {
-        Ok(Self { rows: backend.tensor(rows, &[rows.len() / dim, dim])? })
+    pub(super) fn new(backend: &Composed, dim: usize, entries: usize, rows: &[f32]) -> Result<Self> {
+        Ok(Self { rows: backend.tensor(rows, &[rows.len() / dim, dim])?, entries })
     }
 }
 
 impl Embedding for Table {
-    fn mean(&self, rows: &[u32], count: usize) -> Result<Signal> {
+    fn mean(&self, codes: &Indices) -> Result<Signal> {
         crate::ops::fault_point()?;
-        let chosen = self.rows.index_select(&Tensor::from_slice(rows, rows.len(), self.rows.device())?, 0)?;
-        Ok(chosen.reshape((1, rows.len() / count, count, self.rows.dim(1)?))?.mean(2)?.into())
+        let rows: Vec<u32> = embedding_rows(codes.codes()?, codes.count, self.entries).collect();
+        let chosen =
+            self.rows.index_select(&Tensor::from_vec(rows, codes.vectors * codes.count, self.rows.device())?, 0)?;
+        Signal::of(chosen.reshape((1, codes.vectors, codes.count, self.rows.dim(1)?))?.mean(2)?)
     }
 
     fn bytes(&self) -> usize {

@@ -33,6 +33,11 @@ impl Composed {
         Self { device }
     }
 
+    /// A tensor of weights where the operations take it.
+    fn tensor(&self, data: &[f32], shape: &[usize]) -> Result<Tensor> {
+        Ok(Tensor::from_slice(data, shape, &self.device)?)
+    }
+
     fn optional(&self, bias: Option<&[f32]>) -> Result<Option<Tensor>> {
         bias.map(|bias| self.tensor(bias, &[bias.len()])).transpose()
     }
@@ -47,7 +52,7 @@ impl Backend for Composed {
         }
     }
 
-    fn device(&self) -> &Device {
+    fn candle(&self) -> &Device {
         &self.device
     }
 
@@ -107,8 +112,8 @@ impl Backend for Composed {
         Ok(Box::new(codebooks::Books::new(self, dim, books)?))
     }
 
-    fn embedding(&self, dim: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>> {
-        Ok(Box::new(embedding::Table::new(self, dim, &table)?))
+    fn embedding(&self, dim: usize, entries: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>> {
+        Ok(Box::new(embedding::Table::new(self, dim, entries, &table)?))
     }
 
     fn block_frames(&self) -> usize {
@@ -142,21 +147,20 @@ fn finish(
         Some(residual) => (x + residual)?,
         None => x,
     };
-    match activation {
-        Some(activation) => activate(&x, activation),
-        None => Ok(x.into()),
-    }
+    Signal::of(match activation {
+        Some(activation) => activate(&x, activation)?,
+        None => x,
+    })
 }
 
-fn activate(x: &Tensor, activation: Activation) -> Result<Signal> {
-    let y = match activation {
+fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    Ok(match activation {
         Activation::Elu => x.elu(1.0)?,
         Activation::GeluErf => x.gelu_erf()?,
         Activation::GeluTanh => x.gelu()?,
         Activation::Silu => x.silu()?,
         Activation::Clamp => x.clamp(-1.0, 1.0)?,
-    };
-    Ok(y.into())
+    })
 }
 
 /// Bytes of the tensors that are there.

@@ -6,7 +6,7 @@ use super::Composed;
 use crate::error::Result;
 use crate::ops::rotary::Frequencies;
 use crate::ops::state::Block;
-use crate::ops::{Angles, AttentionShape, Backend, Rotary};
+use crate::ops::{Angles, AttentionShape, Backend, Rotary, Signal};
 
 pub(super) struct Places {
     frequencies: Frequencies,
@@ -20,7 +20,7 @@ const STEPS: usize = 256;
 
 impl Places {
     pub(super) fn new(backend: &Composed, shape: AttentionShape, theta: f64) -> Result<Self> {
-        let numbers = Tensor::arange(0, (shape.window - 1 + STEPS) as u32, backend.device())?.to_dtype(DType::F32)?;
+        let numbers = Tensor::arange(0, (shape.window - 1 + STEPS) as u32, backend.candle())?.to_dtype(DType::F32)?;
         Ok(Self { frequencies: Frequencies::new(shape, theta), shape, numbers })
     }
 
@@ -58,6 +58,6 @@ impl Rotary for Places {
     fn angles(&self, steps: usize, block: &Block<'_>) -> Result<Angles> {
         let (table, shape) = self.frequencies.table(steps, block);
         let table = Tensor::from_vec(table, &shape, self.numbers.device())?;
-        Ok(Angles { table, mask: Some(self.mask(steps, block)?) })
+        Ok(Angles { table: Signal::of(table)?, mask: Some(self.mask(steps, block)?) })
     }
 }

@@ -1,6 +1,5 @@
 //! An activation alone.
 
-use candle_core::Tensor;
 use mimi_kernels as kernels;
 
 use super::{Kernels, host, kernels_activation};
@@ -20,8 +19,9 @@ impl Activate {
 }
 
 impl Operation for Activate {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         without_residual(residual, "an activation")?;
+        let x = x.tensor()?;
         let Kernels { level, threads, .. } = &self.kernels;
         host::with_floats(x, |floats| {
             self.kernels.write(x.shape(), |out| {

@@ -1,6 +1,5 @@
 //! Attention with the window in the kernel's ring.
 
-use candle_core::Tensor;
 use mimi_kernels::{self as kernels, Steps, attend, cache_len, written};
 
 use super::{Kernels, host};
@@ -25,7 +24,8 @@ impl Ring {
 }
 
 impl Attention for Ring {
-    fn forward(&self, qkv: &Tensor, angles: &Angles, block: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, qkv: &Signal, angles: &Angles, block: &Block<'_>) -> Result<Signal> {
+        let qkv = qkv.tensor()?;
         let (rows, steps, width) = qkv.dims3()?;
         let (step_angles, out_width) = (steps * self.shape.head_dim, self.shape.heads * self.shape.head_dim);
         let cache_len = cache_len(&self.shape);
@@ -33,7 +33,7 @@ impl Attention for Ring {
         host::with_floats(qkv, |qkv| {
             // What will be remembered, once keys are turned by their angles.
             check_finite_with_room(qkv, "queries, keys or values")?;
-            host::with_floats(&angles.table, |rotary| {
+            host::with_floats(angles.table.tensor()?, |rotary| {
                 self.kernels.write((rows, steps, out_width), |out| {
                     let position = |i| block.position(i, self.rows_per_frame);
                     let cache = block.slot_to_write(self.cache, |i| written(&self.shape, position(i), steps))?;

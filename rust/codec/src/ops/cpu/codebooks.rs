@@ -1,12 +1,12 @@
 //! Codebooks packed for the search.
 
-use candle_core::Tensor;
 use mimi_kernels::{Codebook, Unmeasurable};
 
 use super::{Kernels, host};
 use crate::error::Result;
 use crate::memory;
-use crate::ops::{Codebooks, Signal, unmeasurable};
+use crate::ops::state::Block;
+use crate::ops::{Codebooks, Columns, Indices, Signal, unmeasurable};
 
 pub(super) struct Books {
     books: Vec<Codebook>,
@@ -25,10 +25,11 @@ impl Books {
 }
 
 impl Codebooks for Books {
-    fn search(&self, x: &Tensor, count: usize) -> Result<Vec<u32>> {
+    fn search(&self, x: &Signal, columns: Columns, others: Option<Indices>, _: &Block<'_>) -> Result<Indices> {
         crate::ops::fault_point()?;
-        let vectors = x.dim(0)?;
-        host::with_floats(x, |x| {
+        let [rows, steps, _] = x.dims();
+        let (vectors, count) = (rows * steps, columns.own);
+        host::with_floats(x.tensor()?, |x| {
             let mut residual = memory::copy(x)?;
             let mut codes = memory::with_room(vectors * count)?;
             codes.resize(vectors * count, 0);
@@ -39,20 +40,23 @@ impl Codebooks for Books {
                 outcome.map_err(|Unmeasurable| unmeasurable(k))?;
                 codes[k..].iter_mut().step_by(count).zip(&found).for_each(|(code, &found)| *code = found);
             }
-            Ok(codes)
+            columns.put(&codes, others)
         })
     }
 
-    fn sum(&self, codes: &[u32], count: usize) -> Result<Signal> {
-        let (vectors, dim) = (codes.len() / count, self.books.first().map_or(0, Codebook::dim));
-        self.kernels.write((1, vectors, dim), |out| {
-            out.fill(0.0);
-            for (codes, sum) in codes.chunks_exact(count).zip(out.chunks_exact_mut(dim)) {
-                for (book, &code) in self.books.iter().zip(codes) {
-                    book.add_entry(code as usize, sum);
+    fn sum(&self, codes: &Indices, columns: Columns, residual: Option<&Signal>) -> Result<Signal> {
+        let (all, dim) = (codes.codes()?, self.books.first().map_or(0, Codebook::dim));
+        host::with_optional_floats(residual.map(Signal::tensor).transpose()?, |residual| {
+            self.kernels.write((1, codes.vectors, dim), |out| {
+                out.fill(0.0);
+                for (codes, sum) in columns.of(all).zip(out.chunks_exact_mut(dim)) {
+                    for (book, &code) in self.books.iter().zip(codes) {
+                        book.add_entry(code as usize, sum);
+                    }
                 }
-            }
-            Ok(())
+                out.iter_mut().zip(residual.unwrap_or_default()).for_each(|(sum, residual)| *sum += residual);
+                Ok(())
+            })
         })
     }
 

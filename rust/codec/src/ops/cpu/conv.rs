@@ -6,6 +6,7 @@ use mimi_kernels::{self as kernels, Epilogue, PackedMatrix, Rows, Strided, produ
 use super::{Kernels, host, kernels_activation};
 use crate::error::Result;
 use crate::finite::check_finite;
+use crate::ops::signal::tensors;
 use crate::ops::state::{Block, Slot, Slots};
 use crate::ops::{ConvShape, Operation, Signal, edge, groups};
 
@@ -51,7 +52,7 @@ impl Conv {
         let first_inputs = (from_history * stride).min(steps);
         let (edge_len, span) = ((history + first_inputs) * c_in, self.shape.reach() * c_in);
         let runs = if dilation == 1 { (span, 0) } else { (c_in, dilation * c_in) };
-        let old = block.slot(self.history);
+        let old = block.slot(self.history)?;
         host::with_floats(x, |x| {
             host::with_floats(old, |old| {
                 let mut edges = Vec::with_capacity(rows * edge_len);
@@ -86,7 +87,8 @@ impl Conv {
 }
 
 impl Operation for Conv {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, block: &Block<'_>) -> Result<Signal> {
+        let (x, residual) = tensors(x, residual)?;
         edge::begin(&self.shape, self.history, x, block)?;
         let x = &edge::fill_up(&self.shape, x, block)?;
         let y = self.multiply(x, residual, block)?;
@@ -130,7 +132,8 @@ impl Depthwise {
 }
 
 impl Operation for Depthwise {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, block: &Block<'_>) -> Result<Signal> {
+        let (x, residual) = tensors(x, residual)?;
         edge::begin(&self.shape, self.history, x, block)?;
         let x = &edge::fill_up(&self.shape, x, block)?;
         let ConvShape { c_in: channels, stride, dilation, .. } = self.shape;

@@ -1,11 +1,11 @@
 //! Causal transposed convolution: a product over the inputs that an output sees, or channel by channel.
 
-use candle_core::Tensor;
 use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, Strided, product, upsample};
 
 use super::{Kernels, host, kernels_activation};
 use crate::error::Result;
 use crate::finite::check_finite;
+use crate::ops::signal::tensors;
 use crate::ops::state::{Block, Slot, Slots};
 use crate::ops::{ConvTransposeShape, Operation, Signal, groups, transposed};
 
@@ -41,7 +41,8 @@ impl Dense {
 }
 
 impl Operation for Dense {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, block: &Block<'_>) -> Result<Signal> {
+        let (x, residual) = tensors(x, residual)?;
         let ConvTransposeShape { c_in, c_out, stride, activation, .. } = self.shape;
         let (rows, steps, _) = x.dims3()?;
         let history = self.shape.history();
@@ -101,7 +102,8 @@ impl Depthwise {
 }
 
 impl Operation for Depthwise {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, block: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, block: &Block<'_>) -> Result<Signal> {
+        let (x, residual) = tensors(x, residual)?;
         let ConvTransposeShape { c_in: channels, stride, .. } = self.shape;
         let (rows, steps, _) = x.dims3()?;
         let history = self.shape.history();
@@ -124,7 +126,7 @@ impl Operation for Depthwise {
             block.remember(self.history, x)?;
         }
         match residual {
-            Some(residual) => Ok((&*y + residual)?.into()),
+            Some(residual) => Signal::of((y.tensor()? + residual)?),
             None => Ok(y),
         }
     }

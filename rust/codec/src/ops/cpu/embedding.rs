@@ -2,27 +2,29 @@
 
 use super::Kernels;
 use crate::error::Result;
-use crate::ops::{Embedding, Signal};
+use crate::ops::{Embedding, Indices, Signal, embedding_rows};
 
 pub(super) struct Table {
     dim: usize,
+    /// Rows of a codebook.
+    entries: usize,
     rows: Vec<f32>,
     kernels: Kernels,
 }
 
 impl Table {
-    pub(super) fn new(kernels: &Kernels, dim: usize, rows: Vec<f32>) -> Self {
-        Self { dim, rows, kernels: kernels.clone() }
+    pub(super) fn new(kernels: &Kernels, dim: usize, entries: usize, rows: Vec<f32>) -> Self {
+        Self { dim, entries, rows, kernels: kernels.clone() }
     }
 }
 
 impl Embedding for Table {
-    fn mean(&self, rows: &[u32], count: usize) -> Result<Signal> {
-        let (vectors, dim) = (rows.len() / count, self.dim);
-        self.kernels.write((1, vectors, dim), |out| {
+    fn mean(&self, codes: &Indices) -> Result<Signal> {
+        let (count, dim, codes_of_all) = (codes.count, self.dim, codes.codes()?);
+        self.kernels.write((1, codes.vectors, dim), |out| {
             out.fill(0.0);
-            for (rows, mean) in rows.chunks_exact(count).zip(out.chunks_exact_mut(dim)) {
-                for &row in rows {
+            for (codes, mean) in codes_of_all.chunks_exact(count).zip(out.chunks_exact_mut(dim)) {
+                for row in embedding_rows(codes, count, self.entries) {
                     let entry = &self.rows[row as usize * dim..][..dim];
                     mean.iter_mut().zip(entry).for_each(|(sum, value)| *sum += value);
                 }

@@ -1,6 +1,5 @@
 //! The first half of the channels, through a function, times the second half.
 
-use candle_core::Tensor;
 use mimi_kernels as kernels;
 
 use super::{Kernels, host, kernels_activation};
@@ -21,8 +20,9 @@ impl Gate {
 }
 
 impl Operation for Gate {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         without_residual(residual, "a gate")?;
+        let x = x.tensor()?;
         let (rows, steps, _) = x.dims3()?;
         let Kernels { level, threads, .. } = &self.kernels;
         host::with_floats(x, |floats| {

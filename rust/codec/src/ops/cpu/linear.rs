@@ -1,10 +1,10 @@
 //! A dense layer over the last dimension.
 
-use candle_core::Tensor;
 use mimi_kernels::{Activation, Epilogue, PackedMatrix, Precision, Rows, Strided, product};
 
 use super::{Kernels, host, kernels_activation};
 use crate::error::Result;
+use crate::ops::signal::tensors;
 use crate::ops::state::Block;
 use crate::ops::{LinearShape, Operation, Signal};
 
@@ -27,7 +27,8 @@ impl Linear {
 }
 
 impl Operation for Linear {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
+        let (x, residual) = tensors(x, residual)?;
         let (rows, steps, _) = x.dims3()?;
         let Self { weight, activation, kernels } = self;
         host::with_floats(x, |x| {

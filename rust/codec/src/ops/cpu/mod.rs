@@ -78,17 +78,13 @@ impl Kernels {
         // The tensor of the whole memory, and the signal at its front.
         let whole = (data.len(),);
         let tensor = Tensor::from_vec(data, whole, &Device::Cpu)?.narrow(0, 0, len)?.reshape(shape)?;
-        Ok(Signal::of(tensor, Arc::<Spare>::clone(&self.spare)))
+        Signal::at_home(tensor, Arc::<Spare>::clone(&self.spare))
     }
 }
 
 impl Backend for Kernels {
     fn name(&self) -> &'static str {
         self.level.name()
-    }
-
-    fn device(&self) -> &Device {
-        &Device::Cpu
     }
 
     fn conv(
@@ -155,8 +151,8 @@ impl Backend for Kernels {
         Ok(Box::new(codebooks::Books::new(self, dim, books)?))
     }
 
-    fn embedding(&self, dim: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>> {
-        Ok(Box::new(embedding::Table::new(self, dim, table)))
+    fn embedding(&self, dim: usize, entries: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>> {
+        Ok(Box::new(embedding::Table::new(self, dim, entries, table)))
     }
 
     fn block_frames(&self) -> usize {
@@ -171,7 +167,7 @@ impl Backend for Kernels {
 impl Rotary for Frequencies {
     fn angles(&self, steps: usize, block: &Block<'_>) -> Result<Angles> {
         let (table, shape) = self.table(steps, block);
-        Ok(Angles { table: Tensor::from_vec(table, &shape, &Device::Cpu)?, mask: None })
+        Ok(Angles { table: Signal::of(Tensor::from_vec(table, &shape, &Device::Cpu)?)?, mask: None })
     }
 }
 

@@ -1,6 +1,5 @@
 //! Normalisation over the channels.
 
-use candle_core::Tensor;
 use mimi_kernels::{layer_norm, rms_norm};
 
 use super::{Kernels, host};
@@ -22,8 +21,9 @@ impl LayerNorm {
 }
 
 impl Operation for LayerNorm {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         without_residual(residual, "a layer norm")?;
+        let x = x.tensor()?;
         host::with_floats(x, |floats| {
             self.kernels.write(x.shape(), |out| {
                 let Kernels { level, threads, .. } = &self.kernels;
@@ -51,8 +51,9 @@ impl RmsNorm {
 }
 
 impl Operation for RmsNorm {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         without_residual(residual, "a norm")?;
+        let x = x.tensor()?;
         let Kernels { level, threads, .. } = &self.kernels;
         host::with_floats(x, |floats| {
             self.kernels.write(x.shape(), |out| {

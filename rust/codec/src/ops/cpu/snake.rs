@@ -1,6 +1,5 @@
 //! Snake: a sine with a rate and a scale for each channel.
 
-use candle_core::Tensor;
 use mimi_kernels as kernels;
 
 use super::{Kernels, host};
@@ -21,8 +20,9 @@ impl Snake {
 }
 
 impl Operation for Snake {
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, _: &Block<'_>) -> Result<Signal> {
+    fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         without_residual(residual, "a snake")?;
+        let x = x.tensor()?;
         let Kernels { level, threads, .. } = &self.kernels;
         host::with_floats(x, |floats| {
             self.kernels.write(x.shape(), |out| {

@@ -13,8 +13,8 @@ use crate::ops::cpu::host::{change, with_floats};
 /// A frame of a stream changes a part of a state that is copied in microseconds, while all of it would take as long as
 /// a good part of the frame's work. What a long call changes again and again is kept once.
 pub(super) struct Journal {
-    /// The frames of each session at the beginning; nothing is kept without it.
-    frames: Option<Vec<u64>>,
+    /// How many sessions there are; nothing is kept before the beginning.
+    sessions: Option<usize>,
     entries: Vec<Entry>,
     /// The old values of strips. The memory is kept for the next call.
     floats: Vec<f32>,
@@ -40,26 +40,26 @@ const SPARE: usize = 1 << 16;
 
 impl Journal {
     pub(super) const fn new() -> Self {
-        Self { frames: None, entries: Vec::new(), floats: Vec::new(), kept: Vec::new() }
+        Self { sessions: None, entries: Vec::new(), floats: Vec::new(), kept: Vec::new() }
     }
 
-    pub(super) fn begin(&mut self, frames: &[u64], slots: usize) {
+    pub(super) fn begin(&mut self, sessions: usize, slots: usize) {
         self.clear();
-        self.frames = Some(frames.to_vec());
-        self.kept.resize(slots * frames.len(), 0);
+        self.sessions = Some(sessions);
+        self.kept.resize(slots * sessions, 0);
     }
 
     /// Forgets all: what was done stays.
     pub(super) fn clear(&mut self) {
-        let sessions = self.frames.take().map_or(0, |frames| frames.len());
+        let sessions = self.sessions.take().unwrap_or(0);
         self.entries.clear();
         self.kept.clear();
         self.floats.clear();
         self.floats.shrink_to(SPARE * sessions.max(1));
     }
 
-    /// Puts everything back, the newest first; gives the frames of each session.
-    pub(super) fn undo(&mut self, slots: &[Tensor]) -> Result<Option<Vec<u64>>> {
+    /// Puts everything back, the newest first.
+    pub(super) fn undo(&mut self, slots: &[Tensor]) -> Result<()> {
         for Entry { slot, row, old } in self.entries.drain(..).rev() {
             match old {
                 Old::All(old) => slots[slot].slice_set(&old, 0, row)?,
@@ -76,9 +76,8 @@ impl Journal {
                 }
             }
         }
-        let frames = self.frames.clone();
         self.clear();
-        Ok(frames)
+        Ok(())
     }
 
     /// Keeps all that a slot holds of a session.
@@ -123,9 +122,7 @@ impl Journal {
 
     /// Whether there is nothing to keep of what a slot holds of a session, or nothing more.
     fn is_kept(&self, slots: &[Tensor], slot: usize, row: usize) -> bool {
-        self.frames
-            .as_ref()
-            .is_none_or(|frames| self.kept[slot * frames.len() + row] >= session(&slots[slot], row).len())
+        self.sessions.is_none_or(|sessions| self.kept[slot * sessions + row] >= session(&slots[slot], row).len())
     }
 
     fn count(&mut self, slots: &[Tensor], slot: usize, row: usize, floats: usize) {

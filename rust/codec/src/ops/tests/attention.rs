@@ -37,7 +37,7 @@ fn blocks_of_all_sessions() {
         for round in 0..2 {
             for cut in &CUTS {
                 let (rows, steps) = (cut.rows.len(), cut.strides);
-                let qkv = tensor(&random.floats(rows * steps * width), (rows, steps, width));
+                let qkv = signal(&random.floats(rows * steps * width), (rows, steps, width));
                 let outs = made.each_mut().map(|made| {
                     made.run(steps, cut, |(attention, rotary), block| {
                         attention.forward(&qkv, &rotary.angles(steps, block)?, block)
@@ -62,17 +62,18 @@ fn a_session_is_the_same_alone() {
     let random = &mut Random::new(71);
     for cut in &CUTS {
         let (rows, steps) = (cut.rows.len(), cut.strides);
-        let qkv = tensor(&random.floats(rows * steps * width), (rows, steps, width));
-        let forward = |qkv: Tensor| {
+        let qkv = signal(&random.floats(rows * steps * width), (rows, steps, width));
+        let forward = |qkv: Signal| {
             move |(attention, rotary): &Layer, block: &Block<'_>| {
                 attention.forward(&qkv, &rotary.angles(steps, block)?, block)
             }
         };
-        let out = together.run(steps, cut, forward(qkv.clone()));
+        let out = together.run(steps, cut, forward(signal_of(qkv.tensor().unwrap())));
         if let Some(i) = cut.rows.iter().position(|&row| row == 2) {
-            let own = qkv.narrow(0, i, 1).unwrap();
+            let row = |signal: &Signal| signal_of(&signal.tensor().unwrap().narrow(0, i, 1).unwrap());
+            let own = row(&qkv);
             let own = alone.run(steps, &Cut { rows: &[0], strides: steps, end: cut.end }, forward(own));
-            assert_eq!(floats(&own), floats(&out.narrow(0, i, 1).unwrap()));
+            assert_eq!(floats(&own), floats(&row(&out)));
         }
     }
 }
@@ -80,14 +81,14 @@ fn a_session_is_the_same_alone() {
 #[test]
 fn angles_stay_exact_after_days() {
     let shape = AttentionShape { heads: 1, kv_heads: 1, head_dim: 8, window: 5, rows_per_frame: 1 };
-    let mut state = State::new(&Slots::default(), 2, &Device::Cpu).unwrap();
+    let mut state = state(&composed(), &Slots::default(), 2);
     let days = 25 * 86_400 * 30 + 7;
     state.advance(&[1], days);
     for (name, backend) in backends() {
         let rotary = backend.rotary(shape, 10_000.0).unwrap();
         let angles = rotary.angles(3, &Block::new(&state, &[1, 0], false)).unwrap();
         assert_eq!(angles.table.dims(), [2, 3, 8]);
-        let table: Vec<Vec<Vec<f32>>> = angles.table.to_vec3().unwrap();
+        let table: Vec<Vec<Vec<f32>>> = angles.table.tensor().unwrap().to_vec3().unwrap();
         for (row, start) in [(0, days), (1, 0)] {
             for (step, angles) in table[row].iter().enumerate() {
                 for i in 0..4 {
@@ -106,7 +107,7 @@ fn angles_stay_exact_after_days() {
 #[test]
 fn the_mask_of_a_block() {
     let (heads, kv_heads, head_dim) = (1, 1, 2);
-    let mut state = State::new(&Slots::default(), 4, &Device::Cpu).unwrap();
+    let mut state = state(&composed(), &Slots::default(), 4);
     for (row, seen) in [(1, 2), (2, 4), (3, 1 << 40)] {
         state.advance(&[row], seen);
     }
@@ -145,7 +146,7 @@ fn the_canonical_form_is_one_for_all_backends() {
             let mut made =
                 made(1, |backend, layout| Ok((backend.attention(layout, shape)?, backend.rotary(shape, 100.0)?)));
             let mut run = |steps: usize, made: &mut [Made<Layer>; 3]| {
-                let qkv = tensor(&random.floats(steps * width), (1, steps, width));
+                let qkv = signal(&random.floats(steps * width), (1, steps, width));
                 let cut = Cut { rows: &[0], strides: steps, end: false };
                 made.each_mut().map(|made| {
                     made.run(steps, &cut, |(attention, rotary), block| {
@@ -157,8 +158,8 @@ fn the_canonical_form_is_one_for_all_backends() {
                 run(seen, &mut made);
             }
             let windows = made.each_ref().map(|made| {
-                let kept = Block::new(&made.state, &[0], false).slot(made.operation.0.slot()).clone();
-                made.operation.0.to_canonical(&floats(&kept), seen as u64).unwrap()
+                let kept = made.state.row(made.operation.0.slot(), 0).unwrap();
+                made.operation.0.to_canonical(&kept, seen as u64).unwrap()
             });
             let what = format!("{shape:?} after {seen}");
             assert_eq!(windows[0].len(), (window - 1) * 2 * kv_heads * head_dim, "{what}");
@@ -171,10 +172,8 @@ fn the_canonical_form_is_one_for_all_backends() {
             // Each goes on from the other's window, though other sessions' values lay in its memory.
             for (made, window) in made.iter_mut().zip([&windows[1], &windows[0], &windows[0]]) {
                 let slot = made.operation.0.slot();
-                let block = Block::new(&made.state, &[0], false);
                 let kept = made.operation.0.of_canonical(window, seen as u64).unwrap();
-                let kept = tensor(&kept, block.slot(slot).dims());
-                block.scatter(slot, &kept).unwrap();
+                made.state.set_row(slot, 0, &kept).unwrap();
             }
             let outs = run(5, &mut made);
             agree(&outs, |_| attention_error(&shape), &what);

@@ -1,6 +1,14 @@
 //! Residual vector quantization.
 
 use super::*;
+use crate::ops::{Codebooks, Columns, Indices};
+
+/// The first `count` codes of `x` `(vectors, dim)`.
+fn search(codebooks: &dyn Codebooks, x: &[f32], (vectors, dim): (usize, usize), count: usize) -> Result<Vec<u32>> {
+    let x = signal(x, (1, vectors, dim));
+    let codes = codebooks.search(&x, Columns::all(count), None, &Block::without_state())?;
+    Ok(codes.codes()?.to_vec())
+}
 
 /// For each vector the codes, by the definition in float64, and the least of the margins between the nearest entry and
 /// the next.
@@ -37,7 +45,7 @@ fn search_of_every_shape() {
             let expected = definition(&books, dim, &x);
             for used in 1..=count {
                 for made in &made {
-                    let codes = made.operation.search(&tensor(&x, (vectors, dim)), used).unwrap();
+                    let codes = search(&*made.operation, &x, (vectors, dim), used).unwrap();
                     assert_eq!((made.operation.len(), codes.len()), (count, vectors * used));
                     for (codes, (expected, margin)) in codes.chunks_exact(used).zip(&expected) {
                         // Nearer than the rounding of a sum of `dim` squares of at most 4, either may be found.
@@ -57,7 +65,7 @@ fn ties_go_to_the_first() {
     let book: Vec<f32> = [0.0, 1.0, 0.0, 1.0, 2.0, 2.0].into();
     let made = made(1, |backend, _| backend.codebooks(1, &mut [Ok(book.clone())].into_iter()));
     for made in &made {
-        let codes = made.operation.search(&tensor(&[0.0, 0.5, 1.0, 1.5, 2.0, -1.0], (6, 1)), 1).unwrap();
+        let codes = search(&*made.operation, &[0.0, 0.5, 1.0, 1.5, 2.0, -1.0], (6, 1), 1).unwrap();
         assert_eq!(codes, [0, 0, 1, 1, 4, 0], "{}", made.name);
     }
 }
@@ -71,7 +79,7 @@ fn sums() {
         let codebooks = backend.codebooks(dim, &mut books.iter().map(|book| Ok(book.clone()))).unwrap();
         for (vectors, used) in [(1, 1), (5, 2), (9, 4)] {
             let codes: Vec<u32> = (0..vectors * used).map(|_| random.below(entries as u64) as u32).collect();
-            let sum = codebooks.sum(&codes, used).unwrap();
+            let sum = codebooks.sum(&Indices::host(codes.clone(), used), Columns::all(used), None).unwrap();
             assert_eq!(sum.dims(), [1, vectors, dim]);
             // The first entry first, each rounding the same.
             let add = |codes: &[u32], i: usize| -> f32 {
@@ -90,8 +98,7 @@ fn sums() {
 fn no_code_where_distances_overflow() {
     for made in made(1, |backend, _| backend.codebooks(2, &mut [Ok(vec![1.0, 0.0, -1.0, 0.0])].into_iter())) {
         for wrong in [f32::NAN, f32::INFINITY, 1e30] {
-            let x = tensor(&[1.0, 0.0, 0.0, wrong], (2, 2));
-            let outcome = made.operation.search(&x, 1);
+            let outcome = search(&*made.operation, &[1.0, 0.0, 0.0, wrong], (2, 2), 1);
             assert!(matches!(outcome, Err(crate::Error::Numeric(_))), "{}, {wrong}: {outcome:?}", made.name);
         }
     }

@@ -84,7 +84,7 @@ fn blocks_of_all_sessions_are_the_whole_clip() {
             for cut in &CUTS {
                 let steps = cut.strides * shape.stride - if cut.end { missing } else { 0 };
                 let x = random.eighths(cut.rows.len() * steps * shape.c_in);
-                let x_tensor = tensor(&x, (cut.rows.len(), steps, shape.c_in));
+                let x_tensor = signal(&x, (cut.rows.len(), steps, shape.c_in));
                 let outs = made
                     .each_mut()
                     .map(|made| made.run(steps, cut, |conv, block| conv.forward(&x_tensor, None, block)));
@@ -111,9 +111,9 @@ fn a_session_that_is_reset_begins_anew() {
         let both = Cut { rows: &[0, 1], strides: 4, end: false };
         let (first, second) = (random.eighths(2 * 8 * 3), random.eighths(2 * 8 * 3));
         for made in &mut made {
-            made.run(8, &both, |conv, block| conv.forward(&tensor(&first, (2, 8, 3)), None, block));
+            made.run(8, &both, |conv, block| conv.forward(&signal(&first, (2, 8, 3)), None, block));
             made.state.reset(&[1]).unwrap();
-            let out = made.run(8, &both, |conv, block| conv.forward(&tensor(&second, (2, 8, 3)), None, block));
+            let out = made.run(8, &both, |conv, block| conv.forward(&signal(&second, (2, 8, 3)), None, block));
             let went_on = [&first[..24], &second[..24]].concat();
             let expected = [
                 &definition(&shape, &weight, Some(&bias), &went_on)[4 * 4..],
@@ -135,9 +135,9 @@ fn residual_and_activation() {
             let mut made = made(SESSIONS, |backend, layout| backend.conv(layout, shape, &weight, Some(&bias)));
             for (i, cut) in CUTS.iter().enumerate() {
                 let x =
-                    tensor(&random.eighths(cut.rows.len() * cut.strides * c_in), (cut.rows.len(), cut.strides, c_in));
+                    signal(&random.eighths(cut.rows.len() * cut.strides * c_in), (cut.rows.len(), cut.strides, c_in));
                 let residual = random.eighths(cut.rows.len() * cut.strides * c_out);
-                let residual = tensor(&residual, (cut.rows.len(), cut.strides, c_out));
+                let residual = signal(&residual, (cut.rows.len(), cut.strides, c_out));
                 let residual = (i % 2 == 0).then_some(&residual);
                 let outs = made
                     .each_mut()
@@ -154,18 +154,27 @@ fn a_block_in_pieces_is_a_block() {
         let random = &mut Random::new(14);
         let weight = random.eighths(shape.c_out * shape.c_in / shape.groups * shape.kernel);
         let steps = 9 * shape.stride;
-        let x = tensor(&random.eighths(2 * steps * shape.c_in), (2, steps, shape.c_in));
+        let x = signal(&random.eighths(2 * steps * shape.c_in), (2, steps, shape.c_in));
         let make = |backend: &dyn Backend, memory: &mut Slots| backend.conv(memory, shape, &weight, None);
         for (whole, cut) in made(2, make).into_iter().zip(made(2, make)) {
             let at_once = whole.operation.forward(&x, None, &Block::new(&whole.state, &[0, 1], false)).unwrap();
             let block = Block::new(&cut.state, &[0, 1], false);
             // The first input is repeated before the first piece alone.
             let pieces = (0..9).step_by(3).map(|frame| {
-                let part = x.narrow(1, frame * shape.stride, 3 * shape.stride).unwrap().contiguous().unwrap();
-                cut.operation.forward(&part, None, &block.piece(0..2, frame, frame == 6)).unwrap()
+                let part = x
+                    .tensor()
+                    .unwrap()
+                    .narrow(1, frame * shape.stride, 3 * shape.stride)
+                    .unwrap()
+                    .contiguous()
+                    .unwrap();
+                let block = block.piece(0..2, frame, frame == 6);
+                cut.operation.forward(&signal_of(&part), None, &block).unwrap()
             });
-            let in_pieces = Tensor::cat(&pieces.collect::<Vec<_>>(), 1).unwrap();
-            assert_eq!(floats(&in_pieces), floats(&at_once), "{}: {shape:?}", whole.name);
+            let pieces: Vec<Signal> = pieces.collect();
+            let pieces: Vec<&Tensor> = pieces.iter().map(|piece| piece.tensor().unwrap()).collect();
+            let in_pieces = Tensor::cat(&pieces, 1).unwrap();
+            assert_eq!(floats(&signal_of(&in_pieces)), floats(&at_once), "{}: {shape:?}", whole.name);
         }
     }
 }

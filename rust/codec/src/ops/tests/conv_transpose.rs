@@ -66,7 +66,7 @@ fn blocks_of_all_sessions_are_the_whole_clip() {
         for cut in &CUTS {
             let (rows, steps) = (cut.rows.len(), cut.strides);
             let x = random.eighths(rows * steps * c_in);
-            let x_tensor = tensor(&x, (rows, steps, c_in));
+            let x_tensor = signal(&x, (rows, steps, c_in));
             let outs =
                 made.each_mut().map(|made| made.run(steps, cut, |conv, block| conv.forward(&x_tensor, None, block)));
             assert_eq!(outs[0].dims(), [rows, steps * stride, c_out]);
@@ -91,7 +91,7 @@ fn activation_at_the_end() {
         let mut made = made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, &weight, Some(&bias)));
         for cut in &CUTS {
             let (rows, steps) = (cut.rows.len(), cut.strides);
-            let x = tensor(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
+            let x = signal(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
             let outs = made.each_mut().map(|made| made.run(steps, cut, |conv, block| conv.forward(&x, None, block)));
             agree(&outs, dense::activation_error, &format!("{shape:?}"));
         }
@@ -107,10 +107,10 @@ fn a_residual_is_added() {
         let mut made = made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, &weight, None));
         for cut in &CUTS {
             let (rows, steps) = (cut.rows.len(), cut.strides);
-            let x = tensor(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
+            let x = signal(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
             let residual = random.eighths(rows * steps * 2 * c_out);
-            let zeros = tensor(&vec![0.0; rows * steps * c_in], (rows, steps, c_in));
-            let residual_tensor = tensor(&residual, (rows, steps * 2, c_out));
+            let zeros = signal(&vec![0.0; rows * steps * c_in], (rows, steps, c_in));
+            let residual_tensor = signal(&residual, (rows, steps * 2, c_out));
             // What the zeros leave is the residual and the tail of the input before them.
             let outs = made
                 .each_mut()

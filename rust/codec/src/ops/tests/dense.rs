@@ -1,7 +1,7 @@
 //! Dense layers, norms and functions of values: what has no memory.
 
 use super::*;
-use crate::ops::{Activation, ConvShape, ConvTransposeShape, Edge, LinearShape};
+use crate::ops::{Activation, ConvShape, ConvTransposeShape, Edge, Indices, LinearShape};
 
 fn linear(c_in: usize, c_out: usize, activation: Option<Activation>) -> LinearShape {
     LinearShape { c_in, c_out, rows_per_frame: 2, activation, exact: false }
@@ -24,8 +24,8 @@ fn linear_of_every_shape() {
         let weight = random.eighths(c_in * c_out);
         let bias = random.eighths(c_out);
         for (rows, steps) in [(1, 1), (2, 3), (1, 9), (3, 5)] {
-            let x = tensor(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
-            let residual = tensor(&random.eighths(rows * steps * c_out), (rows, steps, c_out));
+            let x = signal(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
+            let residual = signal(&random.eighths(rows * steps * c_out), (rows, steps, c_out));
             for (bias, residual) in [(None, None), (Some(bias.as_slice()), None), (None, Some(&residual))] {
                 let made = made(1, |backend, _| backend.linear(linear(c_in, c_out, None), &weight, bias));
                 let outs = made.map(|made| made.operation.forward(&x, residual, &Block::without_state()).unwrap());
@@ -60,6 +60,8 @@ fn operations_take_signals_of_any_layout() {
     let cut = Cut { rows: &[2, 0, 1], strides: 2, end: false };
     for x in [narrowed, turned] {
         assert!(!x.is_contiguous());
+        let strides = x.stride().to_vec();
+        let x = signal_of(&x);
         let made = made(SESSIONS, |backend, memory| {
             Ok([
                 backend.conv(memory, conv, &weight, None)?,
@@ -78,7 +80,7 @@ fn operations_take_signals_of_any_layout() {
         for (i, ((composed, one), two)) in composed.into_iter().zip(one).zip(two).enumerate() {
             // All but the norm only multiply and add.
             let allowed = if i == 4 { 4.0 * (c_in + 10) as f32 * ROUNDING } else { 0.0 };
-            agree(&[composed, one, two], |_| allowed, &format!("operation {i}, strides {:?}", x.stride()));
+            agree(&[composed, one, two], |_| allowed, &format!("operation {i}, strides {strides:?}"));
         }
     }
 }
@@ -87,8 +89,8 @@ fn operations_take_signals_of_any_layout() {
 fn linear_with_an_activation() {
     let random = &mut Random::new(62);
     let (weight, bias) = (random.eighths(6 * 35), random.eighths(35));
-    let x = tensor(&random.eighths(2 * 10 * 6), (2, 10, 6));
-    let residual = tensor(&random.eighths(2 * 10 * 35), (2, 10, 35));
+    let x = signal(&random.eighths(2 * 10 * 6), (2, 10, 6));
+    let residual = signal(&random.eighths(2 * 10 * 35), (2, 10, 35));
     for activation in ACTIVATIONS {
         for residual in [None, Some(&residual)] {
             let made = made(1, |backend, _| backend.linear(linear(6, 35, Some(activation)), &weight, Some(&bias)));
@@ -104,7 +106,7 @@ fn layer_norm() {
     for channels in [1, 2, 7, 16, 33, 512] {
         let (weight, bias) = (random.floats(channels), random.floats(channels));
         for (rows, steps) in [(1, 1), (3, 4)] {
-            let x = tensor(&random.floats(rows * steps * channels), (rows, steps, channels));
+            let x = signal(&random.floats(rows * steps * channels), (rows, steps, channels));
             let made = made(1, |backend, _| backend.layer_norm(&weight, &bias, 1e-5));
             let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
             // Sums of `channels` terms on both sides, over a deviation that two near values of two can make small.
@@ -120,7 +122,7 @@ fn rms_norm() {
     for channels in [1, 2, 7, 16, 33, 512] {
         let weight = random.floats(channels);
         for (rows, steps) in [(1, 1), (3, 4)] {
-            let x = tensor(&random.floats(rows * steps * channels), (rows, steps, channels));
+            let x = signal(&random.floats(rows * steps * channels), (rows, steps, channels));
             let made = made(1, |backend, _| backend.rms_norm(&weight, 1e-5));
             let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
             // A sum of `channels` squares on both sides, a root and a division; results are of size sqrt(channels).
@@ -138,6 +140,7 @@ fn snake() {
         let scales: Vec<f32> = random.floats(channels).iter().map(|scale| scale.exp()).collect();
         let x = tensor(&random.floats(2 * 5 * channels), (2, 5, channels)).affine(4.0, 0.0).unwrap();
         for x in [x.clone(), x.narrow(1, 2, 2).unwrap(), x.narrow(0, 1, 0).unwrap()] {
+            let x = signal_of(&x);
             let made = made(1, |backend, _| backend.snake(&rates, &scales));
             let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
             // The sine's argument, of size 12 e at most, is rounded on one side; its square has twice its error, times a
@@ -151,7 +154,8 @@ fn snake() {
 fn gates_of_every_width() {
     let random = &mut Random::new(68);
     for channels in [1, 5, 16, 33] {
-        let x = tensor(&random.floats(3 * 4 * 2 * channels), (3, 4, 2 * channels)).affine(5.0, 0.0).unwrap();
+        let x =
+            signal_of(&tensor(&random.floats(3 * 4 * 2 * channels), (3, 4, 2 * channels)).affine(5.0, 0.0).unwrap());
         for activation in ACTIVATIONS {
             let made = made(1, |backend, _| backend.gate(activation, channels));
             let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
@@ -166,10 +170,13 @@ fn gates_of_every_width() {
 fn means_of_rows() {
     let random = &mut Random::new(69);
     for (dim, count, vectors) in [(1, 1, 1), (3, 4, 2), (17, 3, 5), (8, 16, 0)] {
-        let table = random.eighths(20 * dim);
-        let rows: Vec<u32> = (0..vectors * count).map(|_| random.below(20) as u32).collect();
+        let table = random.eighths(20 * count * dim);
+        let codes: Vec<u32> = (0..vectors * count).map(|_| random.below(20) as u32).collect();
+        // Each codebook has its part of the table.
+        let rows: Vec<u32> = codes.iter().enumerate().map(|(i, code)| (i % count * 20) as u32 + code).collect();
         let means = backends().map(|(name, backend)| {
-            let mean = backend.embedding(dim, table.clone()).unwrap().mean(&rows, count).unwrap();
+            let mean = backend.embedding(dim, 20, table.clone()).unwrap();
+            let mean = mean.mean(&Indices::host(codes.clone(), count)).unwrap();
             assert_eq!(mean.dims(), [1, vectors, dim], "{name}");
             floats(&mean)
         });
@@ -192,6 +199,7 @@ fn activations_of_any_layout() {
     let x = tensor(&random.floats(3 * 5 * 7), (3, 5, 7)).affine(9.0, 0.0).unwrap();
     for activation in ACTIVATIONS {
         for x in [x.clone(), x.transpose(0, 2).unwrap(), x.narrow(1, 2, 2).unwrap(), x.narrow(0, 1, 0).unwrap()] {
+            let x = signal_of(&x);
             let made = made(1, |backend, _| backend.activation(activation));
             let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
             assert_eq!(outs[1].dims(), x.dims());

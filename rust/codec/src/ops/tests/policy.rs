@@ -77,7 +77,7 @@ fn layers_with_large_activations_go_in_pieces() {
 
 #[test]
 fn a_residual_is_refused_where_there_is_no_sum() {
-    let x = tensor(&[1.0, 2.0], (1, 1, 2));
+    let x = signal(&[1.0, 2.0], (1, 1, 2));
     for (name, backend) in backends() {
         let operations = [
             backend.activation(Activation::Elu),
