@@ -6,6 +6,12 @@
 //! Sums are taken in the order of the CPU's kernels of 16 lanes (`mimi-kernels` on AVX-512), so that both give the same
 //! bits.
 
+mod compile;
+pub(crate) mod driver;
+mod error;
 mod source;
 
+pub use compile::libraries;
+pub use driver::{Buffer, Counts, Gpu, Graph, Info, Piece, Pinned, Span};
+pub use error::{Error, Result};
 pub use source::text as kernels_text;

@@ -2,7 +2,7 @@
 
 // The same list of files as the crate that compiles them for a device.
 #[path = "../src/source.rs"]
-#[allow(unreachable_pub)]
+#[allow(dead_code, unreachable_pub)]
 mod source;
 #[path = "build/tables.rs"]
 mod tables;
