@@ -29,7 +29,7 @@ fn main() -> Result<()> {
             let pcm: Vec<f32> = (0..(full + 2) * frame_size).map(sample).collect();
             let mut stream = Stream::new(&model, Direction::ToCodes(CODEBOOKS), 1)?;
             run(file, full, &mut stream, |stream, index| {
-                stream.push(&[Some(Input::Pcm(&pcm[index * frame_size..][..frame_size]))], &|| false).map(drop)
+                stream.push(&[Some(Input::Pcm(&pcm[index * frame_size..][..frame_size]))]).map(drop)
             })
         }
         "decode" => {
@@ -38,7 +38,7 @@ fn main() -> Result<()> {
                 let entries = model.codebook_size();
                 let data = (0..CODEBOOKS).map(|k| ((index * 31 + k * 7) % entries) as u32).collect();
                 let codes = Codes { codebooks: CODEBOOKS, data };
-                stream.push(&[Some(Input::Codes(&codes))], &|| false).map(drop)
+                stream.push(&[Some(Input::Codes(&codes))]).map(drop)
             })
         }
         other => Err(Error::Stream(format!("expected encode or decode, got {other}"))),

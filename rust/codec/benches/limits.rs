@@ -223,12 +223,12 @@ fn frames(model: &Model, config: &MimiConfig) -> Result<[f64; 2], mimi_codec::Er
     for index in 0..full + 4 * ROUNDS {
         let pcm: Vec<f32> = (0..frame_size).map(|i| ((index * frame_size + i) as f32 * 0.05).sin() * 0.3).collect();
         let began = Instant::now();
-        let codes = encoder.push(&[Some(Input::Pcm(&pcm))], &|| false)?;
+        let codes = encoder.push(&[Some(Input::Pcm(&pcm))])?;
         encoding.push(began.elapsed().as_secs_f64());
         for codes in codes {
             let codes = codes.into_codes()?;
             let began = Instant::now();
-            decoder.push(&[Some(Input::Codes(&codes))], &|| false)?;
+            decoder.push(&[Some(Input::Codes(&codes))])?;
             decoding.push(began.elapsed().as_secs_f64());
         }
     }

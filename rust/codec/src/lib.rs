@@ -10,12 +10,12 @@
 //! [`Model::decode`] take whole clips:
 //!
 //! ```no_run
-//! use mimi_codec::{LoadOptions, Model, Padding};
+//! use mimi_codec::{LoadOptions, Model};
 //!
 //! let model = Model::load("kyutai-mimi".as_ref(), &LoadOptions::default())?;
 //! let pcm = vec![0.0; model.sample_rate()];
-//! let codes = model.encode(&pcm, 8, Padding::default(), &|| false)?;
-//! let sound = model.decode(&codes, &|| false)?;
+//! let codes = model.encode(&pcm, 8)?;
+//! let sound = model.decode(&codes)?;
 //! assert_eq!(sound.len(), codes.frames() * model.frame_size());
 //! # Ok::<(), mimi_codec::Error>(())
 //! ```
@@ -29,7 +29,7 @@
 //! let model = Model::load("kyutai-mimi".as_ref(), &LoadOptions::default())?;
 //! let mut stream = Stream::new(&model, Direction::ToCodes(8), 1)?;
 //! for block in [[0.0; 1000], [0.5; 1000]] {
-//!     let outputs = stream.push(&[Some(Input::Pcm(&block))], &|| false)?;
+//!     let outputs = stream.push(&[Some(Input::Pcm(&block))])?;
 //!     for output in outputs {
 //!         let codes = output.into_codes()?;
 //!         assert_eq!(codes.codebooks, 8);
@@ -39,8 +39,8 @@
 //! # Ok::<(), mimi_codec::Error>(())
 //! ```
 //!
-//! The last argument of these calls is asked between blocks whether to stop. After an [`enum@Error`] a stream is as it was
-//! before the call.
+//! [`Model::clip`] and [`Stream::push_until`] take a function that is asked between blocks whether to stop. After an
+//! [`enum@Error`] a stream is as it was before the call.
 //!
 //! Read the code in the order the data flows: `codecs/` says what each codec is made of, as a `plan/`; `model.rs` loads it;
 //! `session/` takes clips and streams through its `layers/`, whose operations are in `ops/`.

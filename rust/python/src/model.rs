@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mimi_codec::{LoadOptions, Padding};
+use mimi_codec::{Direction, Input, LoadOptions, Padding};
 use numpy::{PyArray2, PyArray3, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
@@ -174,10 +174,9 @@ impl Model {
         let padding = self::padding(py, padding)?;
         let clips = clips(py, &pcm, &lengths)?;
         let codes = detached_until(py, &limits, |stop| {
-            clips
-                .iter()
-                .map(|clip| self.model.encode(clip, num_codebooks, padding, stop))
-                .collect::<Result<Vec<_>, _>>()
+            let encode =
+                |clip: &&[f32]| self.model.clip(Direction::ToCodes(num_codebooks), Input::Pcm(clip), padding, stop);
+            clips.iter().map(|clip| encode(clip)?.into_codes()).collect::<Result<Vec<_>, _>>()
         })?;
         codes_out(py, &codes, num_codebooks)
     }
@@ -192,7 +191,10 @@ impl Model {
         check_lengths(py, &lengths, codes.shape()[0], codes.shape()[2])?;
         let rows = codes_in(py, &codes, |row| lengths[row], self.model.codebook_size())?;
         let samples = self.samples(lengths.iter().max().unwrap_or(&0));
-        pcm_by_rows(py, &limits, rows.len(), samples, |row, stop| self.model.decode(&rows[row], stop))
+        pcm_by_rows(py, &limits, rows.len(), samples, |row, stop| {
+            let codes = Input::Codes(&rows[row]);
+            self.model.clip(Direction::FromCodes, codes, Padding::default(), stop)?.into_pcm()
+        })
     }
 
     fn encode_latents<'py>(
@@ -206,7 +208,8 @@ impl Model {
         let padding = self::padding(py, padding)?;
         let clips = clips(py, &pcm, &lengths)?;
         let latents = detached_until(py, &limits, |stop| {
-            clips.iter().map(|clip| self.model.encode_latents(clip, padding, stop)).collect::<Result<Vec<_>, _>>()
+            let encode = |clip: &&[f32]| self.model.clip(Direction::ToLatents, Input::Pcm(clip), padding, stop);
+            clips.iter().map(|clip| encode(clip)?.into_latents()).collect::<Result<Vec<_>, _>>()
         })?;
         latents_out(py, &latents, self.latent_dim())
     }
@@ -221,7 +224,10 @@ impl Model {
         check_lengths(py, &lengths, latents.shape()[0], latents.shape()[2])?;
         let rows = latents_in(py, &latents, |row| lengths[row])?;
         let samples = self.samples(lengths.iter().max().unwrap_or(&0));
-        pcm_by_rows(py, &limits, rows.len(), samples, |row, stop| self.model.decode_latents(&rows[row], stop))
+        pcm_by_rows(py, &limits, rows.len(), samples, |row, stop| {
+            let latents = Input::Latents(&rows[row]);
+            self.model.clip(Direction::FromLatents, latents, Padding::default(), stop)?.into_pcm()
+        })
     }
 
     fn latents_to_codes<'py>(
@@ -233,7 +239,7 @@ impl Model {
     ) -> PyResult<Bound<'py, PyArray3<i64>>> {
         let rows = latents_in(py, &latents, |_| latents.shape()[2])?;
         let codes = detached_until(py, &limits, |stop| {
-            let codes = rows.iter().map(|latents| self.model.latents_to_codes(latents, num_codebooks, stop));
+            let codes = rows.iter().map(|latents| self.model.latents_to_codes_until(latents, num_codebooks, stop));
             codes.collect::<Result<Vec<_>, _>>()
         })?;
         codes_out(py, &codes, num_codebooks)
@@ -249,7 +255,7 @@ impl Model {
         check_lengths(py, &lengths, codes.shape()[0], codes.shape()[2])?;
         let rows = codes_in(py, &codes, |row| lengths[row], self.model.codebook_size())?;
         let latents = detached_until(py, &limits, |stop| {
-            rows.iter().map(|codes| self.model.codes_to_latents(codes, stop)).collect::<Result<Vec<_>, _>>()
+            rows.iter().map(|codes| self.model.codes_to_latents_until(codes, stop)).collect::<Result<Vec<_>, _>>()
         })?;
         latents_out(py, &latents, self.decoder_latent_dim())
     }

@@ -55,7 +55,7 @@ impl Stream {
         longest: usize,
         limits: &Limits,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let outputs = detached_until(py, limits, |stop| self.stream.lock()?.push(inputs, stop))?;
+        let outputs = detached_until(py, limits, |stop| self.stream.lock()?.push_until(inputs, stop))?;
         self.array(py, outputs, longest)
     }
 

@@ -22,6 +22,9 @@ use crate::values::{Direction, Input, Output, check_latents, check_pcm};
 /// Asked between blocks: whether to give up with [`Error::Interrupted`].
 pub type StopFn<'a> = &'a (dyn Fn() -> bool + Sync);
 
+/// Never stops.
+const GO_ON: StopFn<'static> = &|| false;
+
 /// Rows that go through a codec side by side, each a clip of its own that has its own position.
 ///
 /// Samples may come in pieces of any length: a frame is coded when it is whole, and [`Stream::flush`] codes the rest.
@@ -94,9 +97,16 @@ impl Stream {
     ///
     /// # Errors
     /// [`Error::Audio`], [`Error::Codes`] or [`Error::Latents`] for an input that the stream does not take;
-    /// [`Error::Stream`] for a wrong number of inputs or a row that was flushed and not reset; [`Error::Interrupted`] when
-    /// `stop` says so.
-    pub fn push(&mut self, inputs: &[Option<Input<'_>>], stop: StopFn<'_>) -> Result<Vec<Output>> {
+    /// [`Error::Stream`] for a wrong number of inputs or a row that was flushed and not reset.
+    pub fn push(&mut self, inputs: &[Option<Input<'_>>]) -> Result<Vec<Output>> {
+        self.push_until(inputs, GO_ON)
+    }
+
+    /// [`Stream::push`] that can be stopped.
+    ///
+    /// # Errors
+    /// Those of [`Stream::push`], and [`Error::Interrupted`] when `stop` says so.
+    pub fn push_until(&mut self, inputs: &[Option<Input<'_>>], stop: StopFn<'_>) -> Result<Vec<Output>> {
         if inputs.len() != self.rows.len() {
             let rows = self.rows.len();
             return Err(Error::Stream(format!("expected input for {rows} sessions, got {}", inputs.len())));
@@ -121,7 +131,7 @@ impl Stream {
             self.check_open(row)?;
             inputs[row] = Some(self.direction.nothing());
         }
-        self.advance(&inputs, Some(padding), &|| false)
+        self.advance(&inputs, Some(padding), GO_ON)
     }
 
     /// Makes the rows in `mask`, all without one, as they were at the start.

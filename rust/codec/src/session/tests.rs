@@ -3,7 +3,7 @@
 
 use crate::Codes;
 use crate::error::Result;
-use crate::fixture::{DecoderStream, EncoderStream, GO_ON, Mimi, Random, bits, checkpoint, load, tiny_configs};
+use crate::fixture::{DecoderStream, EncoderStream, Mimi, Random, bits, checkpoint, load, tiny_configs};
 use crate::ops::faults::with_fault;
 
 /// Tiny models on the kernels and on candle's operations.
@@ -42,9 +42,9 @@ fn encoder_stream() {
                 let clips = lengths.map(|frames| [clip.clone(), random.clip(frames * frame)].concat());
                 let clips: Vec<Option<&[f32]>> = clips.iter().map(|clip| Some(clip.as_slice())).collect();
                 let mut expected = stream.copy().unwrap();
-                let (faults, codes) = until_done(&mut stream, |stream| stream.push(&clips, GO_ON), save);
+                let (faults, codes) = until_done(&mut stream, |stream| stream.push(&clips), save);
                 assert!(faults > 10, "{faults} faults");
-                assert_eq!(codes, expected.push(&clips, GO_ON).unwrap());
+                assert_eq!(codes, expected.push(&clips).unwrap());
                 assert!(save(&stream) == save(&expected));
             }
             let mut expected = stream.copy().unwrap();
@@ -72,9 +72,9 @@ fn decoder_stream() {
                 let codes: Vec<Option<Codes>> =
                     lengths.map(|frames| (frames > 0).then(|| random.codes(&model, 2, frames))).into();
                 let mut expected = stream.copy().unwrap();
-                let (faults, pcm) = until_done(&mut stream, |stream| stream.push(&codes, GO_ON), save);
+                let (faults, pcm) = until_done(&mut stream, |stream| stream.push(&codes), save);
                 assert!(faults > 10, "{faults} faults");
-                for (pcm, expected) in pcm.iter().zip(expected.push(&codes, GO_ON).unwrap()) {
+                for (pcm, expected) in pcm.iter().zip(expected.push(&codes).unwrap()) {
                     assert_eq!(bits(pcm), bits(&expected));
                 }
                 assert!(save(&stream) == save(&expected));
@@ -93,12 +93,12 @@ fn calls_that_come_round_the_rings_of_attention() {
     for model in models() {
         let codes = [Some(Random::new(52).codes(&model, 2, 66)), Some(Random::new(53).codes(&model, 2, 1))];
         let mut stream = DecoderStream::new(&model, 2).unwrap();
-        stream.push(&codes, GO_ON).unwrap();
+        stream.push(&codes).unwrap();
         let mut expected = stream.copy().unwrap();
-        let expected = expected.push(&codes, GO_ON).unwrap();
+        let expected = expected.push(&codes).unwrap();
         let before = stream.save().unwrap();
         for nth in (0..).step_by(100) {
-            match with_fault(nth, || stream.push(&codes, GO_ON)) {
+            match with_fault(nth, || stream.push(&codes)) {
                 None => assert!(stream.save().unwrap() == before, "changed by fault {nth}"),
                 Some(pcm) => {
                     assert!(nth >= 100, "{nth} faults");

@@ -21,25 +21,22 @@ fn compare(fast: &Mimi, plain: &Mimi, pcm: &[f32]) {
     assert_eq!(plain.backend_name(), "candle-cpu");
     let all = fast.num_codebooks();
     for padding in [Padding::Transformers, Padding::Moshi] {
-        let latents = plain.encode_latents(pcm, padding, GO_ON).unwrap();
-        assert_near(&fast.encode_latents(pcm, padding, GO_ON).unwrap().data, &latents.data);
-        assert_eq!(
-            fast.latents_to_codes(&latents, all, GO_ON).unwrap(),
-            plain.latents_to_codes(&latents, all, GO_ON).unwrap()
-        );
-        let codes = plain.encode(pcm, all, padding, GO_ON).unwrap();
-        assert_eq!(fast.encode(pcm, all, padding, GO_ON).unwrap(), codes);
+        let latents = padded_latents(plain, pcm, padding);
+        assert_near(&padded_latents(fast, pcm, padding).data, &latents.data);
+        assert_eq!(fast.latents_to_codes(&latents, all).unwrap(), plain.latents_to_codes(&latents, all).unwrap());
+        let codes = padded_codes(plain, pcm, all, padding);
+        assert_eq!(padded_codes(fast, pcm, all, padding), codes);
 
-        let quantized = plain.codes_to_latents(&codes, GO_ON).unwrap();
-        assert_near(&fast.codes_to_latents(&codes, GO_ON).unwrap().data, &quantized.data);
-        let decoded = plain.decode(&codes, GO_ON).unwrap();
-        assert_near(&fast.decode(&codes, GO_ON).unwrap(), &decoded);
-        assert_near(&fast.decode_latents(&quantized, GO_ON).unwrap(), &decoded);
+        let quantized = plain.codes_to_latents(&codes).unwrap();
+        assert_near(&fast.codes_to_latents(&codes).unwrap().data, &quantized.data);
+        let decoded = plain.decode(&codes).unwrap();
+        assert_near(&fast.decode(&codes).unwrap(), &decoded);
+        assert_near(&fast.decode_latents(&quantized).unwrap(), &decoded);
     }
     for fewer in 1..all.min(4) {
-        let codes = plain.encode(pcm, fewer, Padding::Transformers, GO_ON).unwrap();
-        assert_eq!(fast.encode(pcm, fewer, Padding::Transformers, GO_ON).unwrap(), codes);
-        assert_near(&fast.decode(&codes, GO_ON).unwrap(), &plain.decode(&codes, GO_ON).unwrap());
+        let codes = plain.encode(pcm, fewer).unwrap();
+        assert_eq!(fast.encode(pcm, fewer).unwrap(), codes);
+        assert_near(&fast.decode(&codes).unwrap(), &plain.decode(&codes).unwrap());
     }
 }
 
@@ -52,7 +49,7 @@ fn tiny_models() {
         for samples in [1, config.frame_size() - 1, config.frame_size(), 31 * config.frame_size() + 5] {
             compare(&fast, &plain, &random.clip(samples));
         }
-        let codes = fast.encode(&random.clip(1000), 2, Padding::Transformers, GO_ON).unwrap();
+        let codes = fast.encode(&random.clip(1000), 2).unwrap();
         assert!(codes.data.iter().collect::<std::collections::HashSet<_>>().len() > 3, "codes that say something");
     }
 }
@@ -73,8 +70,8 @@ fn streams() {
         let codes = batches::encode(&plain, &clips, 1, 5 * frame);
         let pcm = batches::decode(&plain, &codes, 2, 6);
         for ((clip, codes), pcm) in clips.iter().zip(&codes).zip(&pcm) {
-            assert_eq!(codes, &fast.encode(clip, all, Padding::Transformers, GO_ON).unwrap());
-            assert_near(pcm, &fast.decode(codes, GO_ON).unwrap());
+            assert_eq!(codes, &fast.encode(clip, all).unwrap());
+            assert_near(pcm, &fast.decode(codes).unwrap());
         }
     }
 }

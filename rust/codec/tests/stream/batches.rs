@@ -1,6 +1,6 @@
 //! Sessions side by side: each is as it would be alone, whatever the others do.
 
-use mimi_codec::{Codes, MimiConfig, Padding};
+use mimi_codec::{Codes, MimiConfig};
 
 use crate::fixture::*;
 
@@ -39,7 +39,7 @@ pub(crate) fn encode(model: &Mimi, clips: &[Vec<f32>], seed: u64, longest: usize
     drive(&mut Random::new(seed), &lengths, longest, |pieces| {
         let inputs: Vec<_> =
             pieces.iter().zip(clips).map(|(piece, clip)| piece.clone().map(|range| &clip[range])).collect();
-        let new = stream.push(&inputs, GO_ON).unwrap();
+        let new = stream.push(&inputs).unwrap();
         assert_eq!(new.len(), clips.len());
         for ((codes, new), input) in codes.iter_mut().zip(new).zip(&inputs) {
             assert!(input.is_some() || new.data.is_empty(), "a session at rest gives nothing");
@@ -65,7 +65,7 @@ pub(crate) fn decode(model: &Mimi, clips: &[Codes], seed: u64, longest: usize) -
     drive(&mut Random::new(seed), &lengths, longest, |pieces| {
         let inputs: Vec<_> =
             pieces.iter().zip(clips).map(|(piece, clip)| piece.clone().map(|range| frames(clip, range))).collect();
-        for (pcm, new) in pcm.iter_mut().zip(stream.push(&inputs, GO_ON).unwrap()) {
+        for (pcm, new) in pcm.iter_mut().zip(stream.push(&inputs).unwrap()) {
             pcm.extend(new);
         }
     });
@@ -82,7 +82,7 @@ fn encoder_sessions() {
     for config in tiny_configs() {
         let model = tiny(&config);
         let clips = clips(&config, &mut Random::new(9));
-        let alone = |clip: &Vec<f32>| model.encode(clip, model.num_codebooks(), Padding::Transformers, GO_ON).unwrap();
+        let alone = |clip: &Vec<f32>| model.encode(clip, model.num_codebooks()).unwrap();
         let expected: Vec<Codes> = clips.iter().map(alone).collect();
         for (seed, frames) in [(1, 1), (2, 3), (3, 8), (4, 30)] {
             assert_eq!(encode(&model, &clips, seed, frames * config.frame_size() + 2), expected);
@@ -99,7 +99,7 @@ fn decoder_sessions_with_codebooks_of_their_own() {
         let lengths = [0, 7, 20, 33];
         let clips: Vec<Codes> =
             counts.iter().zip(lengths).map(|(&count, frames)| random.codes(&model, count, frames)).collect();
-        let expected: Vec<Vec<u32>> = clips.iter().map(|codes| bits(&model.decode(codes, GO_ON).unwrap())).collect();
+        let expected: Vec<Vec<u32>> = clips.iter().map(|codes| bits(&model.decode(codes).unwrap())).collect();
         for (seed, longest) in [(1, 2), (2, 5), (3, 40)] {
             let pcm = decode(&model, &clips, seed, longest);
             assert_eq!(pcm.iter().map(|pcm| bits(pcm)).collect::<Vec<_>>(), expected);
@@ -116,8 +116,8 @@ fn the_demo_on_speech() {
     let pcm = decode(&model, &codes, 2, 5);
     let alone = demo("cpu", 1);
     for ((clip, codes), pcm) in clips.iter().zip(&codes).zip(&pcm) {
-        assert_eq!(codes, &alone.encode(clip, 16, Padding::Transformers, GO_ON).unwrap());
-        assert_eq!(bits(pcm), bits(&alone.decode(codes, GO_ON).unwrap()));
+        assert_eq!(codes, &alone.encode(clip, 16).unwrap());
+        assert_eq!(bits(pcm), bits(&alone.decode(codes).unwrap()));
     }
 }
 
@@ -127,16 +127,16 @@ fn a_reset_session_begins_anew_and_the_others_go_on() {
         let model = tiny(&config);
         let (frame, all) = (config.frame_size(), model.num_codebooks());
         let clips: Vec<Vec<f32>> = (0..SESSIONS as u64).map(|seed| Random::new(seed).clip(20 * frame + 3)).collect();
-        let whole = |clip: &[f32]| model.encode(clip, all, Padding::Transformers, GO_ON).unwrap();
+        let whole = |clip: &[f32]| model.encode(clip, all).unwrap();
         let mut stream = EncoderStream::new(&model, SESSIONS, all).unwrap();
         let fresh = stream.save().unwrap();
         let cut = 9 * frame + 1;
-        let first = stream.push(&clips.iter().map(|clip| Some(&clip[..cut])).collect::<Vec<_>>(), GO_ON).unwrap();
+        let first = stream.push(&clips.iter().map(|clip| Some(&clip[..cut])).collect::<Vec<_>>()).unwrap();
         stream.flush(Some(&[true, false, false, false])).unwrap();
         stream.reset(Some(&[true, true, false, false])).unwrap();
         assert_eq!((stream.frames(), stream.pending()), (vec![0, 0, 9, 9], vec![0, 0, 1, 1]));
 
-        let mut second = stream.push(&clips.iter().map(|clip| Some(&clip[cut..])).collect::<Vec<_>>(), GO_ON).unwrap();
+        let mut second = stream.push(&clips.iter().map(|clip| Some(&clip[cut..])).collect::<Vec<_>>()).unwrap();
         for (codes, last) in second.iter_mut().zip(stream.flush(None).unwrap()) {
             codes.data.extend(last.data);
         }
@@ -153,11 +153,11 @@ fn a_reset_session_begins_anew_and_the_others_go_on() {
         let codes = Random::new(11).codes(&model, all, 6);
         let mut stream = DecoderStream::new(&model, 2).unwrap();
         let fresh = stream.save().unwrap();
-        stream.push(&[Some(codes.clone()), Some(codes.clone())], GO_ON).unwrap();
+        stream.push(&[Some(codes.clone()), Some(codes.clone())]).unwrap();
         stream.reset(Some(&[false, true])).unwrap();
         assert_eq!(stream.frames(), [6, 0]);
-        let again = stream.push(&[None, Some(codes.clone())], GO_ON).unwrap();
-        assert_eq!(bits(&again[1]), bits(&model.decode(&codes, GO_ON).unwrap()));
+        let again = stream.push(&[None, Some(codes.clone())]).unwrap();
+        assert_eq!(bits(&again[1]), bits(&model.decode(&codes).unwrap()));
         stream.reset(None).unwrap();
         assert!(stream.save().unwrap() == fresh);
     }
@@ -170,29 +170,29 @@ fn a_copy_and_its_original_go_their_own_ways() {
         let (frame, all) = (config.frame_size(), model.num_codebooks());
         let [start, one, other] = [1, 2, 3].map(|seed| Random::new(seed).clip(10 * frame + 1));
         let mut stream = EncoderStream::new(&model, 1, all).unwrap();
-        let begun = stream.push(&[Some(&start)], GO_ON).unwrap().remove(0);
+        let begun = stream.push(&[Some(&start)]).unwrap().remove(0);
         let mut copy = stream.copy().unwrap();
         assert_eq!((copy.sessions(), copy.codebooks(), copy.pending()), (1, all, vec![1]));
         // In turns, so that each could spoil the other.
         let mut ends = [begun.data.clone(), begun.data];
         for turn in 0..one.len() {
             for ((stream, clip), end) in [(&mut stream, &one), (&mut copy, &other)].into_iter().zip(&mut ends) {
-                end.extend(stream.push(&[Some(&clip[turn..=turn])], GO_ON).unwrap().remove(0).data);
+                end.extend(stream.push(&[Some(&clip[turn..=turn])]).unwrap().remove(0).data);
             }
         }
         for ((stream, clip), mut end) in [(&mut stream, one), (&mut copy, other)].into_iter().zip(ends) {
             end.extend(stream.flush(None).unwrap().remove(0).data);
-            let whole = model.encode(&[&start[..], &clip].concat(), all, Padding::Transformers, GO_ON).unwrap();
+            let whole = model.encode(&[&start[..], &clip].concat(), all).unwrap();
             assert_eq!(end, whole.data);
         }
 
         let codes = Random::new(12).codes(&model, all, 20);
-        let pcm = model.decode(&codes, GO_ON).unwrap();
+        let pcm = model.decode(&codes).unwrap();
         let mut stream = DecoderStream::new(&model, 1).unwrap();
-        stream.push(&[Some(frames(&codes, 0..7))], GO_ON).unwrap();
+        stream.push(&[Some(frames(&codes, 0..7))]).unwrap();
         let mut copy = stream.copy().unwrap();
-        stream.push(&[Some(frames(&codes, 0..5))], GO_ON).unwrap();
-        let rest = copy.push(&[Some(frames(&codes, 7..20))], GO_ON).unwrap().remove(0);
+        stream.push(&[Some(frames(&codes, 0..5))]).unwrap();
+        let rest = copy.push(&[Some(frames(&codes, 7..20))]).unwrap().remove(0);
         assert_eq!(bits(&rest), bits(&pcm[7 * frame..]));
         assert_eq!((stream.frames(), copy.frames()), (vec![12], vec![20]));
     }

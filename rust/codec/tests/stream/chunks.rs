@@ -10,7 +10,7 @@ fn encode(stream: &mut EncoderStream, pcm: &[f32], frame: usize, mut next: impl 
     let mut taken = 0;
     while taken < pcm.len() {
         let piece = next().min(pcm.len() - taken);
-        let new = stream.push(&[Some(&pcm[taken..taken + piece])], GO_ON).unwrap().remove(0);
+        let new = stream.push(&[Some(&pcm[taken..taken + piece])]).unwrap().remove(0);
         taken += piece;
         codes.data.extend(new.data);
         assert_eq!(stream.pending(), [taken % frame]);
@@ -26,7 +26,7 @@ fn decode(stream: &mut DecoderStream, codes: &Codes, mut next: impl FnMut() -> u
     let (mut pcm, mut taken) = (Vec::new(), 0);
     while taken < codes.frames() {
         let to = codes.frames().min(taken + next());
-        pcm.extend(stream.push(&[Some(frames(codes, taken..to))], GO_ON).unwrap().remove(0));
+        pcm.extend(stream.push(&[Some(frames(codes, taken..to))]).unwrap().remove(0));
         taken = to;
         assert_eq!(stream.frames(), [taken as u64]);
     }
@@ -51,7 +51,7 @@ fn piece(random: &mut Random, frame: usize) -> usize {
 fn check(model: &Mimi, pcm: &[f32], random_cuts: u64) {
     let frame = model.frame_size();
     for codebooks in [model.num_codebooks(), 1] {
-        let whole = model.encode(pcm, codebooks, Padding::Transformers, GO_ON).unwrap();
+        let whole = model.encode(pcm, codebooks).unwrap();
         assert_eq!(whole.frames(), pcm.len().div_ceil(frame));
         let mut stream = EncoderStream::new(model, 1, codebooks).unwrap();
         for seed in 0..random_cuts {
@@ -61,7 +61,7 @@ fn check(model: &Mimi, pcm: &[f32], random_cuts: u64) {
         }
         assert_eq!(encode(&mut stream, pcm, frame, || frame), whole);
 
-        let decoded = bits(&model.decode(&whole, GO_ON).unwrap());
+        let decoded = bits(&model.decode(&whole).unwrap());
         assert_eq!(decoded.len(), whole.frames() * frame);
         let mut stream = DecoderStream::new(model, 1).unwrap();
         for seed in 0..random_cuts {
@@ -102,7 +102,7 @@ fn sample_by_sample() {
     for config in tiny_configs() {
         let model = tiny(&config);
         let clip = Random::new(6).clip(4 * config.frame_size() + 7);
-        let whole = model.encode(&clip, 1, Padding::Transformers, GO_ON).unwrap();
+        let whole = model.encode(&clip, 1).unwrap();
         let mut stream = EncoderStream::new(&model, 1, 1).unwrap();
         assert_eq!(encode(&mut stream, &clip, config.frame_size(), || 1), whole);
     }
@@ -113,22 +113,22 @@ fn the_demo_on_any_number_of_threads() {
     let (one, two) = (demo("cpu", 1), demo("cpu", 2));
     let pcm = speech(40_000);
     check(&one, &pcm, 2);
-    let codes = one.encode(&pcm, 16, Padding::Transformers, GO_ON).unwrap();
-    assert_eq!(two.encode(&pcm, 16, Padding::Transformers, GO_ON).unwrap(), codes);
-    assert_eq!(bits(&two.decode(&codes, GO_ON).unwrap()), bits(&one.decode(&codes, GO_ON).unwrap()));
+    let codes = one.encode(&pcm, 16).unwrap();
+    assert_eq!(two.encode(&pcm, 16).unwrap(), codes);
+    assert_eq!(bits(&two.decode(&codes).unwrap()), bits(&one.decode(&codes).unwrap()));
 }
 
 #[test]
 fn the_demo_with_smaller_weights() {
     let (full, pcm) = (demo("cpu", 1), speech(40_000));
-    let codes = full.encode(&pcm, 16, Padding::Transformers, GO_ON).unwrap();
-    let exact = full.decode(&codes, GO_ON).unwrap();
+    let codes = full.encode(&pcm, 16).unwrap();
+    let exact = full.decode(&codes).unwrap();
     for (dtype, size) in [("bfloat16", 0.8), ("int8", 0.7)] {
         let model = demo_as(dtype);
         assert!((model.weight_bytes() as f64) < size * full.weight_bytes() as f64, "{dtype}");
         check(&model, &pcm, 2);
         // Audible it must not be: noise of a hundredth of the energy is 20 dB below the signal.
-        let decoded = model.decode(&codes, GO_ON).unwrap();
+        let decoded = model.decode(&codes).unwrap();
         let noise: f32 = decoded.iter().zip(&exact).map(|(got, exact)| (got - exact).powi(2)).sum();
         let signal: f32 = exact.iter().map(|exact| exact.powi(2)).sum();
         assert!(noise < 0.01 * signal, "{dtype}: {noise} of {signal}");
@@ -140,9 +140,9 @@ fn fewer_codebooks_are_the_first_of_all() {
     for config in tiny_configs() {
         let model = tiny(&config);
         let clip = Random::new(7).clip(15 * config.frame_size() + 1);
-        let all = model.encode(&clip, model.num_codebooks(), Padding::Transformers, GO_ON).unwrap();
+        let all = model.encode(&clip, model.num_codebooks()).unwrap();
         for count in 1..model.num_codebooks() {
-            let fewer = model.encode(&clip, count, Padding::Transformers, GO_ON).unwrap();
+            let fewer = model.encode(&clip, count).unwrap();
             let first: Vec<u32> = all.data.chunks(all.codebooks).flat_map(|frame| frame[..count].to_vec()).collect();
             assert_eq!(fewer.data, first);
         }
@@ -158,7 +158,7 @@ fn moshi_s_padding_is_zeros_to_a_whole_frame() {
             let clip = Random::new(8).clip(samples);
             let mut filled = clip.clone();
             filled.resize(samples.next_multiple_of(frame), 0.0);
-            let codes = |clip: &[f32], padding| model.encode(clip, 2, padding, GO_ON).unwrap();
+            let codes = |clip: &[f32], padding| padded_codes(&model, clip, 2, padding);
             assert_eq!(codes(&clip, Padding::Moshi), codes(&filled, Padding::Transformers));
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mimi_codec::{Codes, LoadOptions, MimiConfig, StopFn, TensorSpec};
+use mimi_codec::{Codes, Direction, Input, Latents, LoadOptions, MimiConfig, Output, Padding, TensorSpec};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -12,8 +12,6 @@ use crate::temp_dir::TempDir;
 
 /// A model of this codec.
 pub(crate) use mimi_codec::Model as Mimi;
-
-pub(crate) const GO_ON: StopFn<'static> = &|| false;
 
 /// Random numbers that are the same in every run (xorshift64*).
 pub(crate) struct Random(u64);
@@ -186,10 +184,22 @@ pub(crate) fn speech(samples: usize) -> Vec<f32> {
     samples.map(|&sample| f32::from(i16::from_le_bytes(sample)) / 32768.0).collect()
 }
 
+/// The codes of a clip whose end is filled up in one way or the other.
+pub(crate) fn padded_codes(model: &Mimi, clip: &[f32], codebooks: usize, padding: Padding) -> Codes {
+    let codes = model.clip(Direction::ToCodes(codebooks), Input::Pcm(clip), padding, &|| false);
+    codes.and_then(Output::into_codes).unwrap()
+}
+
+/// The latents of such a clip.
+pub(crate) fn padded_latents(model: &Mimi, clip: &[f32], padding: Padding) -> Latents {
+    let latents = model.clip(Direction::ToLatents, Input::Pcm(clip), padding, &|| false);
+    latents.and_then(Output::into_latents).unwrap()
+}
+
 /// What a fresh stream of one session makes of codes.
 pub(crate) fn decode_at_once(model: &Mimi, codes: &Codes) -> Vec<f32> {
     let mut stream = DecoderStream::new(model, 1).unwrap();
-    stream.push(&[Some(codes.clone())], GO_ON).unwrap().remove(0)
+    stream.push(&[Some(codes.clone())]).unwrap().remove(0)
 }
 
 /// Frames of a clip of codes.

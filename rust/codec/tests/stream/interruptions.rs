@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mimi_codec::{Codes, Error, Padding};
+use mimi_codec::{Codes, Direction, Error, Input, Output, Padding};
 
 use crate::fixture::*;
 
@@ -48,18 +48,18 @@ fn encoder_stream() {
             let clips: Vec<Vec<f32>> = lengths.iter().map(|&frames| random.clip((2 + frames) * frame + 1)).collect();
             let mut stream = EncoderStream::new(&model, 3, 2).unwrap();
             let cut = 2 * frame - 1;
-            let first = stream.push(&clips.iter().map(|clip| Some(&clip[..cut])).collect::<Vec<_>>(), GO_ON).unwrap();
+            let first = stream.push(&clips.iter().map(|clip| Some(&clip[..cut])).collect::<Vec<_>>()).unwrap();
             // One more frame of each is whole with what was pending.
             let second = clips.iter().map(|clip| Some(&clip[cut..2 * frame])).collect::<Vec<_>>();
-            let second = stream.push(&second, GO_ON).unwrap();
+            let second = stream.push(&second).unwrap();
             let rest: Vec<Option<&[f32]>> = clips.iter().map(|clip| Some(&clip[2 * frame..])).collect();
             let (stops, third) =
-                until_done(&mut stream, |stream, nth| stream.push(&rest, &stop_at(nth)), |s| s.save().unwrap());
+                until_done(&mut stream, |stream, nth| stream.push_until(&rest, &stop_at(nth)), |s| s.save().unwrap());
             assert!(stops >= blocks, "{stops} blocks of {lengths:?} frames");
             let last = stream.flush(None).unwrap();
             for (session, clip) in clips.iter().enumerate() {
                 let parts = [&first, &second, &third, &last].map(|codes| codes[session].data.clone());
-                let whole = model.encode(clip, 2, Padding::Transformers, GO_ON).unwrap();
+                let whole = model.encode(clip, 2).unwrap();
                 assert_eq!(parts.concat(), whole.data, "{lengths:?} frames");
             }
         }
@@ -74,14 +74,14 @@ fn decoder_stream() {
             let clips: Vec<Codes> = lengths.iter().map(|&frames| random.codes(&model, 2, 1 + frames)).collect();
             let mut stream = DecoderStream::new(&model, 3).unwrap();
             let first: Vec<_> = clips.iter().map(|codes| Some(frames(codes, 0..1))).collect();
-            let first = stream.push(&first, GO_ON).unwrap();
+            let first = stream.push(&first).unwrap();
             let rest: Vec<_> = clips.iter().map(|codes| Some(frames(codes, 1..codes.frames()))).collect();
             let (stops, second) =
-                until_done(&mut stream, |stream, nth| stream.push(&rest, &stop_at(nth)), |s| s.save().unwrap());
+                until_done(&mut stream, |stream, nth| stream.push_until(&rest, &stop_at(nth)), |s| s.save().unwrap());
             assert!(stops >= blocks, "{stops} blocks of {lengths:?} frames");
             for (session, codes) in clips.iter().enumerate() {
                 let given = [&first[session][..], &second[session]].concat();
-                assert_eq!(bits(&given), bits(&model.decode(codes, GO_ON).unwrap()), "{lengths:?} frames");
+                assert_eq!(bits(&given), bits(&model.decode(codes).unwrap()), "{lengths:?} frames");
             }
         }
     }
@@ -91,20 +91,22 @@ fn decoder_stream() {
 fn whole_clips() {
     for model in models() {
         let clip = Random::new(42).clip(200 * model.frame_size());
-        let codes = model.encode(&clip, 2, Padding::Moshi, GO_ON).unwrap();
-        let latents = model.codes_to_latents(&codes, GO_ON).unwrap();
+        let codes = model.encode(&clip, 2).unwrap();
+        let latents = model.codes_to_latents(&codes).unwrap();
         for nth in 0..3 {
+            let stopped = |direction, input| model.clip(direction, input, Padding::Moshi, &stop_at(nth)).err();
             let interrupted = [
-                model.encode(&clip, 2, Padding::Moshi, &stop_at(nth)).err(),
-                model.encode_latents(&clip, Padding::Moshi, &stop_at(nth)).err(),
-                model.decode(&codes, &stop_at(nth)).err(),
-                model.decode_latents(&latents, &stop_at(nth)).err(),
-                model.latents_to_codes(&latents, 2, &stop_at(nth)).err(),
-                model.codes_to_latents(&codes, &stop_at(nth)).err(),
+                stopped(Direction::ToCodes(2), Input::Pcm(&clip)),
+                stopped(Direction::ToLatents, Input::Pcm(&clip)),
+                stopped(Direction::FromCodes, Input::Codes(&codes)),
+                stopped(Direction::FromLatents, Input::Latents(&latents)),
+                model.latents_to_codes_until(&latents, 2, &stop_at(nth)).err(),
+                model.codes_to_latents_until(&codes, &stop_at(nth)).err(),
             ];
             assert!(interrupted.iter().all(|error| matches!(error, Some(Error::Interrupted))), "{interrupted:?}");
         }
-        assert!(model.encode(&clip, 2, Padding::Moshi, &stop_at(200)).is_ok());
-        assert!(model.decode(&codes, &stop_at(200)).is_ok());
+        let done = |direction, input| model.clip(direction, input, Padding::Moshi, &stop_at(200)).unwrap();
+        assert_eq!(done(Direction::ToCodes(2), Input::Pcm(&clip)), Output::Codes(codes.clone()));
+        done(Direction::FromCodes, Input::Codes(&codes));
     }
 }

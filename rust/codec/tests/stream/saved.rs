@@ -10,7 +10,7 @@ pub(crate) fn encoder(model: &Mimi) -> EncoderStream {
     let frame = model.frame_size();
     let mut stream = EncoderStream::new(model, 2, 2).unwrap();
     let clip = Random::new(20).clip(7 * frame + 3);
-    stream.push(&[Some(&clip), Some(&clip[..2 * frame + 1])], GO_ON).unwrap();
+    stream.push(&[Some(&clip), Some(&clip[..2 * frame + 1])]).unwrap();
     stream.flush(Some(&[false, true])).unwrap();
     stream
 }
@@ -18,7 +18,7 @@ pub(crate) fn encoder(model: &Mimi) -> EncoderStream {
 pub(crate) fn decoder(model: &Mimi) -> DecoderStream {
     let mut stream = DecoderStream::new(model, 2).unwrap();
     let codes = Random::new(21).codes(model, 2, 9);
-    stream.push(&[Some(codes.clone()), Some(frames(&codes, 3..4))], GO_ON).unwrap();
+    stream.push(&[Some(codes.clone()), Some(frames(&codes, 3..4))]).unwrap();
     stream
 }
 
@@ -28,33 +28,33 @@ fn a_loaded_stream_goes_on_where_the_saved_one_was() {
         let model = tiny(&config);
         let frame = config.frame_size();
         let clip = Random::new(22).clip(30 * frame + 2);
-        let whole = model.encode(&clip, 2, Padding::Transformers, GO_ON).unwrap();
+        let whole = model.encode(&clip, 2).unwrap();
         for cut in [0, 1, frame, 7 * frame + 3, 30 * frame] {
             let mut first = EncoderStream::new(&model, 1, 2).unwrap();
-            let mut codes = first.push(&[Some(&clip[..cut])], GO_ON).unwrap().remove(0);
+            let mut codes = first.push(&[Some(&clip[..cut])]).unwrap().remove(0);
             let state = first.save().unwrap();
             let mut second = EncoderStream::new(&model, 1, 2).unwrap();
             // What it did before does not matter.
-            second.push(&[Some(&clip[..5 * frame])], GO_ON).unwrap();
+            second.push(&[Some(&clip[..5 * frame])]).unwrap();
             second.flush(None).unwrap();
             second.load(&state).unwrap();
             assert!(second.save().unwrap() == state);
             assert_eq!((second.frames(), second.pending()), (first.frames(), first.pending()));
-            codes.data.extend(second.push(&[Some(&clip[cut..])], GO_ON).unwrap().remove(0).data);
+            codes.data.extend(second.push(&[Some(&clip[cut..])]).unwrap().remove(0).data);
             codes.data.extend(second.flush(None).unwrap().remove(0).data);
             assert_eq!(codes, whole);
         }
 
-        let pcm = model.decode(&whole, GO_ON).unwrap();
+        let pcm = model.decode(&whole).unwrap();
         for cut in [0, 1, 12, 25] {
             let mut first = DecoderStream::new(&model, 1).unwrap();
-            first.push(&[Some(frames(&whole, 0..cut))], GO_ON).unwrap();
+            first.push(&[Some(frames(&whole, 0..cut))]).unwrap();
             let state = first.save().unwrap();
             let mut second = DecoderStream::new(&model, 1).unwrap();
             second.load(&state).unwrap();
             assert!(second.save().unwrap() == state);
             assert_eq!(second.frames(), [cut as u64]);
-            let rest = second.push(&[Some(frames(&whole, cut..whole.frames()))], GO_ON).unwrap().remove(0);
+            let rest = second.push(&[Some(frames(&whole, cut..whole.frames()))]).unwrap().remove(0);
             assert_eq!(bits(&rest), bits(&pcm[cut * frame..]));
         }
     }
@@ -65,8 +65,8 @@ fn an_ended_session_is_ended_when_loaded() {
     let model = tiny(&tiny_configs()[0]);
     let mut stream = EncoderStream::new(&model, 2, 2).unwrap();
     stream.load(&encoder(&model).save().unwrap()).unwrap();
-    assert!(stream.push(&[Some(&[0.0]), None], GO_ON).is_ok());
-    assert!(matches!(stream.push(&[None, Some(&[0.0])], GO_ON), Err(Error::Stream(_))));
+    assert!(stream.push(&[Some(&[0.0]), None]).is_ok());
+    assert!(matches!(stream.push(&[None, Some(&[0.0])]), Err(Error::Stream(_))));
 }
 
 /// A call that must be refused with words, and leave the stream as it was.
@@ -198,7 +198,7 @@ fn years_in_a_stream() {
         let mut stream = EncoderStream::new(&model, 2, 2).unwrap();
         stream.load(&with_bytes(&state, "frames", &[position.to_le_bytes(), position.to_le_bytes()].concat())).unwrap();
         let clip = Random::new(24).clip(40 * model.frame_size());
-        let codes: Vec<Codes> = stream.push(&[Some(&clip), None], GO_ON).unwrap();
+        let codes: Vec<Codes> = stream.push(&[Some(&clip), None]).unwrap();
         assert_eq!(codes[0].frames(), 40);
     }
 }
@@ -211,9 +211,9 @@ fn rows_of_their_own(model: &Mimi) -> [Stream; 2] {
     let mut decoder = Stream::new(model, Direction::FromCodes, 4).unwrap();
     for (row, length) in [3, 17, 0, 31].into_iter().enumerate() {
         let only = |input| (0..4).map(|other| if other == row { Some(input) } else { None }).collect::<Vec<_>>();
-        encoder.push(&only(Input::Pcm(&clip[..length * frame + row])), GO_ON).unwrap();
+        encoder.push(&only(Input::Pcm(&clip[..length * frame + row]))).unwrap();
         let own = frames(&codes, 0..length);
-        decoder.push(&only(Input::Codes(&own)), GO_ON).unwrap();
+        decoder.push(&only(Input::Codes(&own))).unwrap();
     }
     encoder.flush(Some(&[true, false, false, false]), Padding::Transformers).unwrap();
     [encoder, decoder]
@@ -227,7 +227,7 @@ fn gone_on(stream: &mut Stream, rows: &[usize]) -> (Vec<Output>, Vec<u8>) {
         _ => Input::Pcm(&clip),
     };
     let inputs: Vec<_> = (0..stream.rows()).map(|row| rows.contains(&row).then_some(input)).collect();
-    let given = stream.push(&inputs, GO_ON).unwrap();
+    let given = stream.push(&inputs).unwrap();
     (rows.iter().map(|&row| given[row].clone()).collect(), stream.save(Some(rows)).unwrap())
 }
 

@@ -59,9 +59,13 @@ impl EncoderStream {
         self.0.pending()
     }
 
-    pub(crate) fn push(&mut self, inputs: &[Option<&[f32]>], stop: StopFn<'_>) -> Result<Vec<Codes>> {
+    pub(crate) fn push(&mut self, inputs: &[Option<&[f32]>]) -> Result<Vec<Codes>> {
+        self.push_until(inputs, &|| false)
+    }
+
+    pub(crate) fn push_until(&mut self, inputs: &[Option<&[f32]>], stop: StopFn<'_>) -> Result<Vec<Codes>> {
         let inputs: Vec<_> = inputs.iter().map(|input| input.map(Input::Pcm)).collect();
-        self.0.push(&inputs, stop).map(codes)
+        self.0.push_until(&inputs, stop).map(codes)
     }
 
     pub(crate) fn flush(&mut self, mask: Option<&[bool]>) -> Result<Vec<Codes>> {
@@ -74,9 +78,13 @@ impl DecoderStream {
         Stream::new(model, Direction::FromCodes, sessions).map(Self)
     }
 
-    pub(crate) fn push(&mut self, inputs: &[Option<Codes>], stop: StopFn<'_>) -> Result<Vec<Vec<f32>>> {
+    pub(crate) fn push(&mut self, inputs: &[Option<Codes>]) -> Result<Vec<Vec<f32>>> {
+        self.push_until(inputs, &|| false)
+    }
+
+    pub(crate) fn push_until(&mut self, inputs: &[Option<Codes>], stop: StopFn<'_>) -> Result<Vec<Vec<f32>>> {
         let inputs: Vec<_> = inputs.iter().map(|input| input.as_ref().map(Input::Codes)).collect();
-        let outputs = self.0.push(&inputs, stop)?;
+        let outputs = self.0.push_until(&inputs, stop)?;
         Ok(outputs.into_iter().map(|output| output.into_pcm().unwrap()).collect())
     }
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{TempDir, Tensors, all, checkpoint, qwen, tensors, voice, voice_encoder, with_prefix, write};
 use crate::error::Error;
-use crate::fixture::{GO_ON, Random, bits};
-use crate::{Codes, LoadOptions, Model, Padding};
+use crate::fixture::{Random, bits};
+use crate::{Codes, LoadOptions, Model};
 
 fn load_module(directory: &TempDir, module: Option<&str>) -> crate::Result<Model> {
     Model::load(directory.path(), &LoadOptions { module: module.map(Into::into), ..Default::default() })
@@ -17,11 +17,11 @@ fn load_module(directory: &TempDir, module: Option<&str>) -> crate::Result<Model
 fn said(model: &Model) -> Vec<u32> {
     let random = &mut Random::new(60);
     if model.has_encoder() {
-        return bits(&model.encode_latents(&random.clip(200), Padding::Transformers, GO_ON).unwrap().data);
+        return bits(&model.encode_latents(&random.clip(200)).unwrap().data);
     }
     let count = model.num_codebooks();
     let data = (0..20 * count).map(|_| random.below(model.codebook_size()) as u32).collect();
-    bits(&model.decode(&Codes { codebooks: count, data }, GO_ON).unwrap())
+    bits(&model.decode(&Codes { codebooks: count, data }).unwrap())
 }
 
 /// A host's checkpoint: its own tensors in one shard, which is not there, and each codec's divided among the next two.

@@ -1,7 +1,7 @@
 //! Delays: what transposed convolutions cut off at a clip's start comes late, and what stands before it is silence.
 
 use super::{checkpoint, late, qwen};
-use crate::fixture::{GO_ON, Random, load};
+use crate::fixture::{Random, load};
 use crate::{Codes, Direction, Input, Model, Output, Stream};
 
 fn codes(model: &Model, frames: usize) -> Codes {
@@ -28,13 +28,13 @@ fn frames_that_settle_nothing_give_nothing() {
         let mut counts = Vec::new();
         for frame in codes.data.chunks(codes.codebooks) {
             let one = Codes { codebooks: codes.codebooks, data: frame.to_vec() };
-            let given = stream.push(&[Some(Input::Codes(&one)), None], GO_ON).unwrap();
+            let given = stream.push(&[Some(Input::Codes(&one)), None]).unwrap();
             let [Output::Pcm(given), Output::Pcm(resting)] = &given[..] else { panic!("samples") };
             assert!(resting.is_empty());
             counts.push(given.len());
         }
         assert_eq!(counts, [0, 2, 8, 8], "{device}");
         let first = Codes { codebooks: codes.codebooks, data: codes.data[..codes.codebooks].to_vec() };
-        assert!(model.decode(&first, GO_ON).unwrap().is_empty());
+        assert!(model.decode(&first).unwrap().is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! Streams of each codec in any pieces against whole clips, and the kernels against candle's operations.
 
 use super::{all, checkpoint};
-use crate::fixture::{GO_ON, Random, bits, load};
+use crate::fixture::{Random, bits, load};
 use crate::{Codes, Direction, Error, Input, Latents, Model, Output, Padding, Stream};
 
 /// A clip, as a direction takes it.
@@ -64,12 +64,10 @@ fn numbers(output: Output) -> Vec<u32> {
 /// What a whole clip gives at once.
 fn whole(model: &Model, direction: Direction, clip: &Clip) -> Vec<u32> {
     match (clip, direction) {
-        (Clip::Codes(codes), _) => bits(&model.decode(codes, GO_ON).unwrap()),
-        (Clip::Latents(latents), _) => bits(&model.decode_latents(latents, GO_ON).unwrap()),
-        (Clip::Pcm(pcm), Direction::ToCodes(count)) => {
-            model.encode(pcm, count, Padding::Transformers, GO_ON).unwrap().data
-        }
-        (Clip::Pcm(pcm), _) => bits(&model.encode_latents(pcm, Padding::Transformers, GO_ON).unwrap().data),
+        (Clip::Codes(codes), _) => bits(&model.decode(codes).unwrap()),
+        (Clip::Latents(latents), _) => bits(&model.decode_latents(latents).unwrap()),
+        (Clip::Pcm(pcm), Direction::ToCodes(count)) => model.encode(pcm, count).unwrap().data,
+        (Clip::Pcm(pcm), _) => bits(&model.encode_latents(pcm).unwrap().data),
     }
 }
 
@@ -113,7 +111,7 @@ fn in_any_pieces() {
                 while at < frames {
                     let to = frames.min(at + 1 + random.below(longest));
                     let part = clip.part(frame, at, to);
-                    given.extend(numbers(stream.push(&[Some(part.input())], GO_ON).unwrap().remove(0)));
+                    given.extend(numbers(stream.push(&[Some(part.input())]).unwrap().remove(0)));
                     at = to;
                     if matches!(direction, Direction::FromCodes | Direction::FromLatents) {
                         assert_eq!(given.len(), (at * frame).saturating_sub(model.delay()), "what is settled is given");
@@ -146,7 +144,7 @@ fn rows_of_their_own_ages() {
                 })
                 .collect();
             let inputs: Vec<_> = parts.iter().map(|part| part.as_ref().map(Clip::input)).collect();
-            for (given, output) in given.iter_mut().zip(stream.push(&inputs, GO_ON).unwrap()) {
+            for (given, output) in given.iter_mut().zip(stream.push(&inputs).unwrap()) {
                 given.extend(numbers(output));
             }
             turns += 1;
@@ -168,7 +166,7 @@ fn rows_of_their_own_ages() {
         }
         let rest: Vec<Clip> = (0..3).map(|row| clips[row].part(frame, at[row], 40)).collect();
         let inputs: Vec<_> = rest.iter().map(|part| Some(part.input())).collect();
-        for (given, output) in given.iter_mut().zip(stream.push(&inputs, GO_ON).unwrap()) {
+        for (given, output) in given.iter_mut().zip(stream.push(&inputs).unwrap()) {
             given.extend(numbers(output));
         }
         for (given, output) in given.iter_mut().zip(stream.flush(None, Padding::Transformers).unwrap()) {
@@ -189,7 +187,7 @@ fn both_backends() {
                 let clip = Clip::of(&fast, direction, frames, random);
                 let [got, expected] = [&fast, &plain].map(|model| {
                     let mut stream = Stream::new(model, direction, 1).unwrap();
-                    let mut outputs = stream.push(&[Some(clip.input())], GO_ON).unwrap();
+                    let mut outputs = stream.push(&[Some(clip.input())]).unwrap();
                     outputs.extend(stream.flush(None, Padding::Transformers).unwrap());
                     outputs
                 });
@@ -222,17 +220,17 @@ fn stopped_or_refused_they_are_as_they_were() {
         let clip = Clip::of(model, direction, 100, random);
         let expected = whole(model, direction, &clip);
         let mut stream = Stream::new(model, direction, 1).unwrap();
-        let mut given = numbers(stream.push(&[Some(clip.part(frame, 0, 3).input())], GO_ON).unwrap().remove(0));
+        let mut given = numbers(stream.push(&[Some(clip.part(frame, 0, 3).input())]).unwrap().remove(0));
         let (before, rest) = (stream.save(None).unwrap(), clip.part(frame, 3, 100));
         for nth in 0..2 {
             let asked = std::sync::atomic::AtomicUsize::new(0);
             let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == nth;
-            assert!(matches!(stream.push(&[Some(rest.input())], &stop), Err(Error::Interrupted)));
+            assert!(matches!(stream.push_until(&[Some(rest.input())], &stop), Err(Error::Interrupted)));
             assert!(stream.save(None).unwrap() == before);
         }
-        assert!(matches!(stream.push(&[None, None], GO_ON), Err(Error::Stream(_))));
+        assert!(matches!(stream.push(&[None, None]), Err(Error::Stream(_))));
         assert!(stream.save(None).unwrap() == before);
-        given.extend(numbers(stream.push(&[Some(rest.input())], GO_ON).unwrap().remove(0)));
+        given.extend(numbers(stream.push(&[Some(rest.input())]).unwrap().remove(0)));
         given.extend(numbers(stream.flush(None, Padding::Transformers).unwrap().remove(0)));
         assert_eq!(given, expected);
     });
