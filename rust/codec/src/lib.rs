@@ -75,7 +75,7 @@ mod streams;
 #[allow(clippy::unwrap_used)]
 mod temp_dir;
 
-pub use codecs::{FOLDERS as CODEC_FOLDERS, mimi, prefixes as codec_prefixes};
+pub use codecs::{CodecKind, FOLDERS as CODEC_FOLDERS, mimi, prefixes as codec_prefixes};
 pub use error::{Error, Result};
 pub use mimi::MimiConfig;
 pub use model::Model;

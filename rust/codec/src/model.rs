@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::codecs::{Family, Opened};
+use crate::codecs::{CodecKind, Family, Opened};
 use crate::error::{Error, Result};
 use crate::layers::{Builder, Chain, Embedding, Quantizer};
 use crate::ops::{Attention, Backend, Indices, Signal, Slots};
@@ -101,8 +101,8 @@ impl Model {
         })
     }
 
-    /// Which codec it is: `"mimi"`, `"pocket-tts"`, `"code2wav"`, `"qwen3-tts"`, `"vibevoice"` or `"vibevoice-encoder"`.
-    pub fn kind(&self) -> &'static str {
+    /// Which codec it is.
+    pub fn kind(&self) -> CodecKind {
         self.inner.family.kind
     }
 

@@ -16,6 +16,29 @@ impl Codes {
     pub fn frames(&self) -> usize {
         self.data.len() / self.codebooks.max(1)
     }
+
+    /// Codes `(codebooks, frames)`, codebook by codebook: the order of the Python package, and of most models.
+    ///
+    /// # Errors
+    /// [`Error::Codes`] where `data` is not a whole number of frames.
+    pub fn from_codebooks(codebooks: usize, data: &[u32]) -> Result<Self> {
+        if codebooks == 0 || !data.len().is_multiple_of(codebooks) {
+            return Err(not_whole(codebooks, data.len()));
+        }
+        let frames = data.len() / codebooks;
+        let frame = |frame| data.iter().skip(frame).step_by(frames).copied();
+        Ok(Self { codebooks, data: (0..frames).flat_map(frame).collect() })
+    }
+
+    /// The same as `(codebooks, frames)`, codebook by codebook; back with [`Codes::from_codebooks`].
+    pub fn to_codebooks(&self) -> Vec<u32> {
+        (0..self.codebooks).flat_map(|codebook| self.codebook(codebook)).collect()
+    }
+
+    /// The codes of one codebook, in the order of time; none where there is no such codebook.
+    pub fn codebook(&self, codebook: usize) -> impl Iterator<Item = u32> + '_ {
+        self.data.chunks_exact(self.codebooks.max(1)).filter_map(move |frame| frame.get(codebook).copied())
+    }
 }
 
 /// The latents of one clip or block, before or after the quantizer.
@@ -175,11 +198,33 @@ pub(crate) fn check_codes(codes: &Codes, fewest: usize, loaded: usize, entries: 
         )));
     }
     if !codes.data.len().is_multiple_of(count) {
-        let got = codes.data.len();
-        return Err(Error::Codes(format!("expected whole frames of {count} codes each, got {got} codes in all")));
+        return Err(not_whole(count, codes.data.len()));
     }
     match codes.data.iter().position(|&code| code as usize >= entries) {
         Some(at) => Err(Error::code_out_of_range(i64::from(codes.data[at]), entries, at % count, at / count)),
         None => Ok(()),
+    }
+}
+
+fn not_whole(codebooks: usize, codes: usize) -> Error {
+    Error::Codes(format!("expected whole frames of {codebooks} codes each, got {codes} codes in all"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_by_codebook() {
+        let codes = Codes { codebooks: 2, data: vec![1, 10, 2, 20, 3, 30] };
+        assert_eq!(codes.to_codebooks(), [1, 2, 3, 10, 20, 30]);
+        assert_eq!(Codes::from_codebooks(2, &codes.to_codebooks()).unwrap(), codes);
+        assert_eq!(codes.codebook(1).collect::<Vec<_>>(), [10, 20, 30]);
+        assert_eq!(codes.codebook(2).count(), 0);
+        assert_eq!(Codes::from_codebooks(3, &[]).unwrap().frames(), 0);
+        for (codebooks, data) in [(2, &[0; 3][..]), (0, &[0; 3]), (0, &[])] {
+            assert!(matches!(Codes::from_codebooks(codebooks, data), Err(Error::Codes(_))), "{codebooks} {data:?}");
+        }
     }
 }

@@ -119,7 +119,7 @@ impl Model {
 
     #[getter]
     fn kind(&self) -> &'static str {
-        self.model.kind()
+        self.model.kind().as_str()
     }
 
     #[getter]

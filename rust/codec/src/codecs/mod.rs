@@ -3,6 +3,7 @@
 //! Everything else in this crate works on a [`Plan`] and knows no codec by name.
 
 mod fields;
+mod kind;
 pub mod mimi;
 mod pocket;
 mod qwen;
@@ -20,13 +21,14 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::weights::{Checkpoint, Files, Found, Layout};
+pub use kind::CodecKind;
 pub use recognise::{FOLDERS, prefixes};
 use recognise::{locate, module_of, recognise};
 
 /// A kind of codec.
 pub(crate) struct Family {
     /// What it is called.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: CodecKind,
     /// The layouts of its files; it is saved in the first.
     pub(crate) layouts: &'static [Layout],
     /// The `model_type`s of its configurations.

@@ -59,7 +59,7 @@ pub fn prefixes<'a>(names: impl Iterator<Item = &'a str>, module: Option<&str>) 
 pub(super) fn recognise(files: &Files, module: Option<&str>) -> Result<(&'static Family, Found, Description)> {
     let all = among(files.names(), |family| is_of(files.config(), family));
     if all.is_empty() {
-        let kinds: Vec<_> = FAMILIES.iter().map(|family| family.kind).collect();
+        let kinds: Vec<_> = FAMILIES.iter().map(|family| family.kind.as_str()).collect();
         let message = format!("expected the tensors of a codec ({}), found none of them", kinds.join(", "));
         return Err(Error::file(files.path(), message));
     }

@@ -185,7 +185,7 @@ impl Stream {
         };
         Ok(BTreeMap::from([
             ("format", FORMAT.to_owned()),
-            ("codec", self.model.kind().to_owned()),
+            ("codec", self.model.kind().to_string()),
             ("stream", stream.to_owned()),
             ("codebooks", codebooks),
             ("dtype", self.model.options().dtype.to_string()),

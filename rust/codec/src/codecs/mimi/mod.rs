@@ -8,7 +8,7 @@ pub use super::fields::RopeParameters;
 pub use config::MimiConfig;
 
 use super::seanet::{Layers, Seanet, downsample, upsample};
-use super::{Description, Family, nested_config, says, spellings};
+use super::{CodecKind, Description, Family, nested_config, says, spellings};
 use crate::error::{Error, Result};
 use crate::plan::{
     Activation, Attention, Chain, Linear, Plan, Product, Quantizer, ResidualQuantizer, Rest, TensorSpec,
@@ -16,7 +16,7 @@ use crate::plan::{
 use crate::weights::{Files, Found, Layout};
 
 pub(super) static FAMILY: Family = Family {
-    kind: "mimi",
+    kind: CodecKind::Mimi,
     layouts: &[
         Layout {
             name: "transformers",

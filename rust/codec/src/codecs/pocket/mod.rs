@@ -9,14 +9,14 @@ mod tests;
 use serde_json::{Value, json};
 
 use super::seanet::{Layers, Seanet, downsample, upsample};
-use super::{Description, Family, nested_config, says, spellings};
+use super::{CodecKind, Description, Family, nested_config, says, spellings};
 use crate::error::Result;
 use crate::plan::{Activation, Attention, Conv, Edge, Node, Plan, Rest, TensorSpec};
 use crate::weights::{Files, Found, Layout, Spelled};
 use config::{Config, Half};
 
 pub(super) static FAMILY: Family = Family {
-    kind: "pocket-tts",
+    kind: CodecKind::PocketTts,
     layouts: &[
         Layout {
             name: "transformers",

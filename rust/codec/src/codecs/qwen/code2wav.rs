@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::layers::Trim;
 use super::sizes::Sizes;
 use crate::codecs::fields::{Fields, wrong};
-use crate::codecs::{Description, Family, nested_config, says, spellings};
+use crate::codecs::{CodecKind, Description, Family, nested_config, says, spellings};
 use crate::error::Result;
 use crate::plan::{Embedding, MeanEmbedding, Plan, Rest};
 use crate::weights::{Files, Found, Layout};
 
 pub(in crate::codecs) static FAMILY: Family = Family {
-    kind: "code2wav",
+    kind: CodecKind::Code2Wav,
     layouts: &[Layout {
         name: "transformers",
         markers: &["code_embedding.weight"],

@@ -7,13 +7,13 @@ use super::sizes::Sizes;
 use crate::codecs::fields::{Fields, MAX_SIZE, require, wrong};
 use crate::codecs::mimi::MimiConfig;
 use crate::codecs::seanet::plain_conv;
-use crate::codecs::{Description, Family, spellings};
+use crate::codecs::{CodecKind, Description, Family, spellings};
 use crate::error::Result;
 use crate::plan::{Chain, Embedding, Linear, Node, Plan, Quantizer, ResidualQuantizer, Rest};
 use crate::weights::{Files, Found, Layout};
 
 pub(in crate::codecs) static FAMILY: Family = Family {
-    kind: "qwen3-tts",
+    kind: CodecKind::Qwen3Tts,
     layouts: &[Layout {
         name: "qwen-tts",
         markers: &["decoder.pre_conv.conv."],

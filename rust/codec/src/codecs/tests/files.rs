@@ -48,10 +48,10 @@ fn saved_and_loaded() {
     for (kind, config) in all() {
         let (directory, copy) = (checkpoint(kind, &config), TempDir::new());
         let model = load_module(&directory, None).unwrap();
-        assert_eq!((model.kind(), model.module()), (kind, ""));
+        assert_eq!((model.kind().as_str(), model.module()), (kind, ""));
         model.save(copy.path()).unwrap();
         let again = load_module(&copy, None).unwrap();
-        assert_eq!((again.kind(), again.config_json()), (kind, model.config_json()));
+        assert_eq!((again.kind().as_str(), again.config_json()), (kind, model.config_json()));
         assert_eq!(said(&again), said(&model), "{kind}");
     }
 }
@@ -93,7 +93,7 @@ fn among_a_host_s_shards() {
                 config[key].as_object_mut().unwrap().remove("model_type");
             }
             let model = load_module(&host(&config, &[(prefix, &values)]), None).unwrap();
-            assert_eq!((model.kind(), model.module()), (kind, prefix.trim_end_matches('.')));
+            assert_eq!((model.kind().as_str(), model.module()), (kind, prefix.trim_end_matches('.')));
             assert_eq!(said(&model), said(&load_module(&checkpoint(kind, &own), None).unwrap()), "{prefix}");
         }
     }
@@ -103,7 +103,7 @@ fn among_a_host_s_shards() {
 fn a_shard_of_the_codec_that_is_not_there() {
     let directory = host(&qwen(), &[("code2wav.", &tensors("code2wav", &qwen(), 1))]);
     fs::remove_file(directory.join("model-00002.safetensors")).unwrap();
-    match load_module(&directory, None).map(|model| model.kind()) {
+    match load_module(&directory, None).map(|model| model.kind().as_str()) {
         Err(error @ Error::File { .. }) => assert!(error.to_string().contains("model-00002.safetensors"), "{error}"),
         other => panic!("expected an error of a file, got {other:?}"),
     }
@@ -114,7 +114,7 @@ fn the_module_that_is_named() {
     let (acoustic, semantic) = (tensors("vibevoice", &voice(), 1), tensors("vibevoice-encoder", &voice_encoder(), 2));
     let config = json!({"model_type": "vibevoice", "audio_config": voice(), "semantic_model_config": voice_encoder()});
     let speaker = host(&config, &[("model.audio_tower.", &acoustic), ("model.semantic_tokenizer_encoder.", &semantic)]);
-    let kind = |module| load_module(&speaker, module).map(|model| model.kind());
+    let kind = |module| load_module(&speaker, module).map(|model| model.kind().as_str());
     // A whole codec before an encoder alone.
     assert_eq!(kind(None).unwrap(), "vibevoice");
     for module in ["audio_tower", "model.audio_tower"] {
@@ -147,7 +147,7 @@ fn of_two_encoders_one_must_be_named() {
     let named = ["acoustic_tokenizer_encoder", "semantic_tokenizer_encoder"];
     let prefixes = named.map(|name| format!("{name}."));
     let listener = host(&config, &[(&prefixes[0], &one), (&prefixes[1], &other)]);
-    match load_module(&listener, None).map(|model| model.kind()) {
+    match load_module(&listener, None).map(|model| model.kind().as_str()) {
         Err(error @ Error::File { .. }) => {
             assert!(named.iter().all(|name| error.to_string().contains(name)), "{error}");
         }

@@ -103,7 +103,7 @@ fn open_marked(kind: &str, config: &Value) -> crate::Result<Opened> {
 fn tensors(kind: &str, config: &Value, seed: u64) -> Tensors {
     let random = &mut Random::new(seed);
     let opened = open_marked(kind, config).unwrap();
-    assert_eq!(opened.family.kind, kind);
+    assert_eq!(opened.family.kind.as_str(), kind);
     let values = |spec: &TensorSpec, random: &mut Random| {
         let is = |part: &str| spec.name.contains(part);
         let fan_in: usize = spec.shape.iter().skip(1).product();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::fields::wrong;
 use super::seanet::{plain_conv, plain_conv_transpose};
-use super::{Description, Family, nested_config, says, spellings};
+use super::{CodecKind, Description, Family, nested_config, says, spellings};
 use crate::error::Result;
 use crate::plan::{Activation, Chain, Conv, Linear, Node, Norm, NormKind, Plan, Residual, Rest, TensorSpec};
 use crate::weights::{Files, Found, Layout, Spelled};
@@ -16,7 +16,7 @@ use config::Config;
 
 /// The acoustic tokenizer.
 pub(super) static FAMILY: Family = Family {
-    kind: "vibevoice",
+    kind: CodecKind::VibeVoice,
     layouts: &[
         Layout {
             name: "transformers",
@@ -40,7 +40,7 @@ pub(super) static FAMILY: Family = Family {
 
 /// An encoder alone.
 pub(super) static ENCODER_FAMILY: Family = Family {
-    kind: "vibevoice-encoder",
+    kind: CodecKind::VibeVoiceEncoder,
     layouts: &[
         Layout {
             name: "transformers",
