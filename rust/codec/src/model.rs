@@ -13,7 +13,7 @@ use crate::options::LoadOptions;
 use crate::parts::Parts;
 use crate::plan::{self, Plan, Rest};
 use crate::values::{Codes, Direction, check_codes};
-use crate::weights::Fingerprints;
+use crate::weights::{Files, Fingerprints};
 
 /// A loaded codec. It never changes; clones share the weights.
 #[derive(Clone)]
@@ -26,7 +26,8 @@ struct Inner {
     /// What was loaded of the codec's plan.
     plan: Plan,
     config: Value,
-    source: PathBuf,
+    /// Where it was loaded from, if not from memory.
+    source: Option<PathBuf>,
     layout: &'static str,
     module: String,
     options: LoadOptions,
@@ -53,9 +54,21 @@ impl Model {
     /// [`Error::File`] for a missing or corrupt file or one without a codec, an error that names the tensor or the
     /// configuration's field where they do not fit, [`Error::Device`] for a device that is not there.
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self> {
+        Self::of(Opened::open(path, options.module.as_deref())?, Some(path), options)
+    }
+
+    /// Loads a codec from the bytes of a `.safetensors` file, and of the `config.json` beside it where there is one. The bytes
+    /// are copied into the form in which the kernels read them, and not needed afterwards.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub fn from_bytes(weights: &[u8], config: Option<&[u8]>, options: &LoadOptions) -> Result<Self> {
+        Self::of(Opened::of(Files::in_memory(weights, config)?, options.module.as_deref())?, None, options)
+    }
+
+    fn of(opened: Opened<'_>, source: Option<&Path>, options: &LoadOptions) -> Result<Self> {
         let options = options.within_processors();
         let backend = options.backend()?;
-        let opened = Opened::open(path, options.module.as_deref())?;
         let plan = opened.description.plan.needed(options.parts, options.num_codebooks)?;
         let checkpoint = &opened.checkpoint;
         checkpoint.check(&plan.tensors())?;
@@ -85,7 +98,7 @@ impl Model {
             inner: Arc::new(Inner {
                 family,
                 config: description.config,
-                source: path.to_path_buf(),
+                source: source.map(Path::to_path_buf),
                 layout: checkpoint.layout().name,
                 module,
                 fingerprints: checkpoint.into_fingerprints(),
@@ -205,9 +218,13 @@ impl Model {
     /// Writes the codec to the directory `path` in Transformers' layout, read once more from where it was loaded.
     ///
     /// # Errors
-    /// [`Error::File`] where the source is gone or the directory cannot be written.
+    /// [`Error::File`] where the source is gone, the model was loaded from memory, or the directory cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        Opened::open(&self.inner.source, self.inner.options.module.as_deref())?.save(path)
+        let Some(source) = &self.inner.source else {
+            let message = "expected a model that was loaded from a file, got one from memory: save its bytes instead";
+            return Err(Error::file(path, message));
+        };
+        Opened::open(source, self.inner.options.module.as_deref())?.save(path)
     }
 
     /// Sums of the weights that a stream in a direction goes through; from codes for each number of codebooks from 1 on.

@@ -36,7 +36,7 @@ pub(crate) struct Family {
     /// Whether it is an encoder alone, which gives way to a whole codec beside it.
     half: bool,
     /// Reads its configuration beside files in which it was found.
-    describe: fn(&Files, &Found) -> Result<Description>,
+    describe: fn(&Files<'_>, &Found) -> Result<Description>,
 }
 
 /// A codec as its configuration describes it.
@@ -47,15 +47,15 @@ pub(crate) struct Description {
 }
 
 /// A codec's files, and what it is.
-pub(crate) struct Opened {
+pub(crate) struct Opened<'a> {
     pub(crate) family: &'static Family,
     /// The module of a larger model that it is; nothing for a codec's own files.
     pub(crate) module: String,
     pub(crate) description: Description,
-    pub(crate) checkpoint: Checkpoint,
+    pub(crate) checkpoint: Checkpoint<'a>,
 }
 
-impl Opened {
+impl Opened<'static> {
     /// Opens a checkpoint: headers are read and names understood, tensors are read when asked for. `module` names one of
     /// several codecs in the files of a larger model.
     ///
@@ -63,7 +63,16 @@ impl Opened {
     /// [`Error::File`] for files that are missing, corrupt or hold no codec or more than one, [`Error::Config`] for a
     /// configuration that is not supported.
     pub(crate) fn open(path: &Path, module: Option<&str>) -> Result<Self> {
-        let files = locate(path)?;
+        Opened::of(locate(path)?, module)
+    }
+}
+
+impl<'a> Opened<'a> {
+    /// A checkpoint whose files are there.
+    ///
+    /// # Errors
+    /// Those of [`Opened::open`].
+    pub(crate) fn of(files: Files<'a>, module: Option<&str>) -> Result<Self> {
         let (family, found, description) = recognise(&files, module)?;
         let layout = &family.layouts[found.layout];
         let module = module_of(&found).to_string();

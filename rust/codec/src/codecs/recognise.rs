@@ -15,7 +15,7 @@ pub const FOLDERS: &[&str] = &["speech_tokenizer"];
 ///
 /// # Errors
 /// [`Error::File`] for files that are missing or corrupt, or several that might be meant.
-pub(super) fn locate(path: &Path) -> Result<Files> {
+pub(super) fn locate(path: &Path) -> Result<Files<'static>> {
     let usual = Files::open(path, &[mimi::FILE_KEY]);
     let is_settled = match &usual {
         Ok(files) => holds_a_codec(files) || FAMILIES.iter().any(|family| is_of(files.config(), family)),
@@ -41,7 +41,7 @@ pub(super) fn locate(path: &Path) -> Result<Files> {
 }
 
 /// Whether there are tensors that only a codec has.
-fn holds_a_codec(files: &Files) -> bool {
+fn holds_a_codec(files: &Files<'_>) -> bool {
     FAMILIES.iter().any(|family| detect(files.names(), family.layouts).iter().any(|found| found.certain))
 }
 
@@ -56,7 +56,7 @@ pub fn prefixes<'a>(names: impl Iterator<Item = &'a str>, module: Option<&str>) 
 /// # Errors
 /// [`Error::File`] where there is none or more than one, [`Error::Config`] where its configuration is not supported or
 /// no codec is named so.
-pub(super) fn recognise(files: &Files, module: Option<&str>) -> Result<(&'static Family, Found, Description)> {
+pub(super) fn recognise(files: &Files<'_>, module: Option<&str>) -> Result<(&'static Family, Found, Description)> {
     let all = among(files.names(), |family| is_of(files.config(), family));
     if all.is_empty() {
         let kinds: Vec<_> = FAMILIES.iter().map(|family| family.kind.as_str()).collect();

@@ -10,7 +10,7 @@ use crate::weights::Checkpoint;
 
 /// Reads tensors by their canonical names and makes operations of them for one backend.
 pub(crate) struct Builder<'a> {
-    pub(super) checkpoint: &'a Checkpoint,
+    pub(super) checkpoint: &'a Checkpoint<'a>,
     pub(super) backend: &'a dyn Backend,
     /// What the layers made so far remember.
     pub(crate) memory: Slots,
@@ -24,7 +24,7 @@ pub(crate) struct Builder<'a> {
 const KEPT: usize = 2 << 20;
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(checkpoint: &'a Checkpoint, backend: &'a dyn Backend) -> Self {
+    pub(crate) fn new(checkpoint: &'a Checkpoint<'a>, backend: &'a dyn Backend) -> Self {
         Self { checkpoint, backend, memory: Slots::default(), bytes: 0, weight: Vec::new() }
     }
 

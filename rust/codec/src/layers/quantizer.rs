@@ -97,7 +97,7 @@ fn no_codebook() -> Error {
 ///
 /// # Errors
 /// Those of [`Checkpoint::read`].
-pub(crate) fn codebook_entries(checkpoint: &Checkpoint, name: &str, sums: &str, dim: usize) -> Result<Vec<f32>> {
+pub(crate) fn codebook_entries(checkpoint: &Checkpoint<'_>, name: &str, sums: &str, dim: usize) -> Result<Vec<f32>> {
     let sums = format!("{name}.{sums}");
     let mut entries = checkpoint.read(&sums)?;
     let usage = checkpoint.read(&format!("{name}.cluster_usage"))?;

@@ -13,8 +13,8 @@ use crate::parts::Parts;
 use crate::plan::{Kind, Part, TensorSpec};
 
 /// The tensors of a codec in its files. They are read when asked for.
-pub(crate) struct Checkpoint {
-    pub(super) files: TensorFiles,
+pub(crate) struct Checkpoint<'a> {
+    pub(super) files: TensorFiles<'a>,
     /// By canonical name.
     pub(super) tensors: BTreeMap<String, (TensorSpec, Location)>,
     prefix: String,
@@ -22,12 +22,17 @@ pub(crate) struct Checkpoint {
     sums: Sums,
 }
 
-impl Checkpoint {
+impl<'a> Checkpoint<'a> {
     /// The tensors `specs` under a layout and prefix.
     ///
     /// # Errors
     /// [`Error::File`] for weights that are split by weight norm.
-    pub(crate) fn new(files: Files, prefix: String, layout: &'static Layout, specs: Vec<TensorSpec>) -> Result<Self> {
+    pub(crate) fn new(
+        files: Files<'a>,
+        prefix: String,
+        layout: &'static Layout,
+        specs: Vec<TensorSpec>,
+    ) -> Result<Self> {
         let files = files.tensors;
         if let Some(name) = files.names().find(|name| name.starts_with(&prefix) && is_weight_norm(name)) {
             let message = format!(

@@ -1,11 +1,9 @@
 //! Safetensors files, read tensor by tensor at the positions that their headers give.
 //!
-//! Nothing is mapped (a file truncated under a map would kill the process) and no file is read as a whole. Every size
-//! is checked against the file's length before memory is asked for.
+//! Nothing is mapped (a file truncated under a map would kill the process) and no file is read as a whole. A file may also
+//! lie in memory. Every size is checked against the file's length before memory is asked for.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
@@ -14,6 +12,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde_json::Value;
 
+use super::bytes::Bytes;
 use crate::error::{Error, Result};
 
 /// Largest header, as in the safetensors format.
@@ -31,32 +30,37 @@ pub(super) struct Entry {
 }
 
 /// The tensors of one file, or of several under an index. Files are opened when the first of their tensors is asked for.
-pub(super) struct TensorFiles {
+pub(super) struct TensorFiles<'a> {
     path: PathBuf,
-    shards: Vec<Shard>,
+    shards: Vec<Shard<'a>>,
     /// The shard of each tensor.
     shard_of: BTreeMap<String, usize>,
 }
 
-struct Shard {
-    path: PathBuf,
-    file: OnceLock<TensorFile>,
+enum Shard<'a> {
+    Open(TensorFile<'a>),
+    /// One that an index names, open once it was asked for.
+    Listed(PathBuf, OnceLock<TensorFile<'static>>),
 }
 
-impl TensorFiles {
+impl<'a> TensorFiles<'a> {
     /// Opens a `.safetensors` file, or an index (`.json`) of several.
     pub(super) fn open(path: &Path) -> Result<Self> {
         if path.extension().is_some_and(|extension| extension == "json") {
             return Self::open_index(path);
         }
-        let file = TensorFile::open(path)?;
+        Self::of_one(path, Bytes::open(path)?)
+    }
+
+    /// The tensors of one file, which is called `path`.
+    pub(super) fn of_one(path: &Path, bytes: Bytes<'a>) -> Result<Self> {
+        let file = TensorFile::new(path, bytes)?;
         let shard_of = file.entries.keys().map(|name| (name.clone(), 0)).collect();
-        let shard = Shard { path: path.into(), file: file.into() };
-        Ok(Self { path: path.into(), shards: vec![shard], shard_of })
+        Ok(Self { path: path.into(), shards: vec![Shard::Open(file)], shard_of })
     }
 
     fn open_index(path: &Path) -> Result<Self> {
-        let index = read_json(path)?;
+        let index = read_json(path, &Bytes::open(path)?)?;
         let Some(weight_map) = index.get("weight_map").and_then(Value::as_object) else {
             return Err(Error::file(path, "expected an index with an object `weight_map`, which is missing"));
         };
@@ -73,7 +77,7 @@ impl TensorFiles {
         let mut files: Vec<_> =
             number_of.into_iter().map(|(file, number)| (number, path.with_file_name(file))).collect();
         files.sort();
-        let shards = files.into_iter().map(|(_, path)| Shard { path, file: OnceLock::new() }).collect();
+        let shards = files.into_iter().map(|(_, path)| Shard::Listed(path, OnceLock::new())).collect();
         Ok(Self { path: path.into(), shards, shard_of })
     }
 
@@ -121,27 +125,30 @@ impl TensorFiles {
         let old = values.len();
         values.resize(old + length / size_of::<T>(), T::zeroed());
         let at = file.data_start + entry.bytes.start + range.start;
-        file.file.read_at(bytemuck::cast_slice_mut(&mut values[old..]), at).map_err(|error| {
+        file.bytes.read_at(bytemuck::cast_slice_mut(&mut values[old..]), at).map_err(|error| {
             Error::file(&file.path, format!("cannot read the {length} bytes of tensor `{name}`: {error}"))
         })?;
         Ok(())
     }
 
-    fn find(&self, name: &str) -> Result<Option<(&TensorFile, &Entry)>> {
+    fn find(&self, name: &str) -> Result<Option<(&TensorFile<'_>, &Entry)>> {
         let Some(shard) = self.shard_of.get(name).and_then(|&shard| self.shards.get(shard)) else {
             return Ok(None);
         };
-        let file = match shard.file.get() {
-            Some(file) => file,
-            None => {
-                let file = TensorFile::open(&shard.path)?;
-                shard.file.get_or_init(|| file)
-            }
+        let file = match shard {
+            Shard::Open(file) => file,
+            Shard::Listed(path, opened) => match opened.get() {
+                Some(file) => file,
+                None => {
+                    let file = TensorFile::new(path, Bytes::open(path)?)?;
+                    opened.get_or_init(|| file)
+                }
+            },
         };
         match file.entries.get(name) {
             Some(entry) => Ok(Some((file, entry))),
             None => Err(Error::file(
-                &shard.path,
+                &file.path,
                 format!("tensor `{name}` is missing, although the index says that it is in this file"),
             )),
         }
@@ -149,23 +156,24 @@ impl TensorFiles {
 }
 
 /// One open safetensors file.
-struct TensorFile {
+struct TensorFile<'a> {
     path: PathBuf,
-    file: PositionedFile,
+    bytes: Bytes<'a>,
     /// Where the tensors' bytes begin.
     data_start: u64,
     entries: BTreeMap<String, Entry>,
 }
 
-impl TensorFile {
-    fn open(path: &Path) -> Result<Self> {
-        let (mut file, length) = open_regular(path)?;
+impl<'a> TensorFile<'a> {
+    /// Reads the header.
+    fn new(path: &Path, bytes: Bytes<'a>) -> Result<Self> {
         let corrupt = |message: String| Error::file(path, message);
-        let mut head = Vec::new();
-        read_head(&mut file, LENGTH_BYTES, &mut head).map_err(|error| corrupt(error.to_string()))?;
-        let Ok(head) = <[u8; 8]>::try_from(head.as_slice()) else {
+        let length = bytes.length();
+        if length < LENGTH_BYTES {
             return Err(corrupt(format!("expected a safetensors file, got a file of only {length} bytes")));
-        };
+        }
+        let mut head = [0; LENGTH_BYTES as usize];
+        bytes.read_at(&mut head, 0).map_err(|error| corrupt(error.to_string()))?;
         if let Some(kind) = other_format(&head) {
             return Err(corrupt(format!("expected a safetensors file, got {kind}")));
         }
@@ -176,8 +184,8 @@ impl TensorFile {
                  {header_length} bytes: the file is truncated or corrupt"
             )));
         }
-        let mut header = Vec::new();
-        read_head(&mut file, header_length, &mut header).map_err(|error| corrupt(error.to_string()))?;
+        let mut header = vec![0; header_length as usize];
+        bytes.read_at(&mut header, LENGTH_BYTES).map_err(|error| corrupt(error.to_string()))?;
         let metadata: Metadata = serde_json::from_slice(&header)
             .map_err(|error| corrupt(format!("this is not a safetensors header: {error}")))?;
         let data_start = LENGTH_BYTES + header_length;
@@ -189,35 +197,19 @@ impl TensorFile {
             let bytes = info.data_offsets.0 as u64..info.data_offsets.1 as u64;
             (name, Entry { dtype: info.dtype, shape: info.shape.clone(), bytes })
         });
-        Ok(Self { path: path.into(), entries: entries.collect(), data_start, file: PositionedFile::new(file) })
+        Ok(Self { path: path.into(), entries: entries.collect(), data_start, bytes })
     }
 }
 
 /// Parses a JSON file of moderate size.
-pub(super) fn read_json(path: &Path) -> Result<Value> {
-    let (mut file, length) = open_regular(path)?;
+pub(super) fn read_json(path: &Path, bytes: &Bytes<'_>) -> Result<Value> {
+    let length = bytes.length();
     if length > MAX_HEADER {
         return Err(Error::file(path, format!("expected at most {MAX_HEADER} bytes of JSON, got {length}")));
     }
-    let mut text = Vec::new();
-    read_head(&mut file, length, &mut text).map_err(|error| Error::file(path, error.to_string()))?;
+    let mut text = vec![0; length as usize];
+    bytes.read_at(&mut text, 0).map_err(|error| Error::file(path, error.to_string()))?;
     serde_json::from_slice(&text).map_err(|error| Error::file(path, format!("this is not valid JSON: {error}")))
-}
-
-/// Opens a file and gives its length. Pipes and devices, which might block for ever, are refused unopened.
-fn open_regular(path: &Path) -> Result<(File, u64)> {
-    let failed = |error: std::io::Error| Error::file(path, format!("cannot read the file: {error}"));
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(Error::file(path, "expected a regular file, got a directory, a pipe or a device"));
-    }
-    let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    Ok((file, length))
-}
-
-/// Reads at most `length` bytes; memory grows with what comes, not with what is announced.
-fn read_head(file: &mut File, length: u64, into: &mut Vec<u8>) -> std::io::Result<()> {
-    file.take(length).read_to_end(into).map(|_| ())
 }
 
 /// What a file is that begins so and is no safetensors file.
@@ -235,40 +227,6 @@ fn other_format(head: &[u8; 8]) -> Option<&'static str> {
 pub(super) fn is_file_name(name: &str) -> bool {
     let mut components = Path::new(name).components();
     matches!((components.next(), components.next()), (Some(Component::Normal(_)), None))
-}
-
-/// A file that many threads read at once, each where it wants.
-#[cfg(unix)]
-struct PositionedFile(File);
-
-#[cfg(unix)]
-impl PositionedFile {
-    fn new(file: File) -> Self {
-        Self(file)
-    }
-
-    fn read_at(&self, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.0, bytes, at)
-    }
-}
-
-/// A file that threads read in turn, each where it wants.
-#[cfg(not(unix))]
-struct PositionedFile(std::sync::Mutex<File>);
-
-#[cfg(not(unix))]
-impl PositionedFile {
-    fn new(file: File) -> Self {
-        Self(std::sync::Mutex::new(file))
-    }
-
-    fn read_at(&self, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
-        use std::io::{Seek, SeekFrom};
-        // A reader that panicked leaves nothing but a position, which is set anew here.
-        let mut file = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        file.seek(SeekFrom::Start(at))?;
-        file.read_exact(bytes)
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! Which codecs there are, and how their tensors are spelled, `codecs/` says; a plan's tensors are asked for by their
 //! canonical names.
 
+mod bytes;
 mod checkpoint;
 mod file;
 mod fingerprint;

@@ -23,7 +23,7 @@ struct Item {
     spec: TensorSpec,
 }
 
-impl Checkpoint {
+impl Checkpoint<'_> {
     /// Writes `config.json` and `model.safetensors` into a directory, which is made if need be: the tensors that the
     /// checkpoint has, in their stored types and in `layout`, which keeps projections apart. The configuration gets the
     /// type of the weights and the half that is missing, as Transformers writes them.

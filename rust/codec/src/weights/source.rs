@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::bytes::Bytes;
 use super::file::{TensorFiles, is_file_name, read_json};
 use crate::error::{Error, Result};
 
 /// The files of a checkpoint: their headers are read, and the `config.json` beside them.
-pub(crate) struct Files {
-    pub(super) tensors: TensorFiles,
+pub(crate) struct Files<'a> {
+    pub(super) tensors: TensorFiles<'a>,
     config: Option<Value>,
 }
 
-impl Files {
+impl<'a> Files<'a> {
     /// Opens a directory (`config.json` and `model.safetensors`, an index of several, or the only `.safetensors` file), a
     /// `.safetensors` file, or an index. A configuration may name the file under one of the keys `naming`.
     ///
@@ -24,9 +25,19 @@ impl Files {
             .map_err(|error| Error::file(path, format!("cannot open the checkpoint: {error}")))?;
         let directory = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
         let config = directory.join("config.json");
-        let config = if config.is_file() { Some(read_json(&config)?) } else { None };
+        let config = if config.is_file() { Some(read_json(&config, &Bytes::open(&config)?)?) } else { None };
         let weights = if metadata.is_dir() { weights_in(path, config.as_ref(), naming)? } else { path.to_path_buf() };
         Ok(Self { tensors: TensorFiles::open(&weights)?, config })
+    }
+
+    /// A `.safetensors` file and a `config.json` that lie in memory.
+    ///
+    /// # Errors
+    /// [`Error::File`] for bytes that are neither.
+    pub(crate) fn in_memory(weights: &'a [u8], config: Option<&'a [u8]>) -> Result<Self> {
+        let config = config.map(|config| read_json("configuration in memory".as_ref(), &Bytes::InMemory(config)));
+        let tensors = TensorFiles::of_one("weights in memory".as_ref(), Bytes::InMemory(weights))?;
+        Ok(Self { tensors, config: config.transpose()? })
     }
 
     /// All `.safetensors` files in a directory, sorted.

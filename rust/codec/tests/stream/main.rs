@@ -8,6 +8,7 @@ mod chunks;
 mod failures;
 mod fingerprints;
 mod fixture;
+mod from_bytes;
 mod interruptions;
 mod saved;
 mod streams;

@@ -54,7 +54,7 @@ const KYUTAI: usize = 2;
 
 /// The whole `config.json`, or the part of a larger model's that is the codec's. Without one, and for Kyutai's files, whose
 /// `config.json` is of another kind, it is the released configuration.
-fn describe(files: &Files, found: &Found) -> Result<Description> {
+fn describe(files: &Files<'_>, found: &Found) -> Result<Description> {
     let config = match files.config() {
         None => MimiConfig::default(),
         Some(root) => {

@@ -172,7 +172,7 @@ impl Config {
     ///
     /// # Errors
     /// [`Error::Config`] for a width at which no released model says how many heads there are and how far they look.
-    pub(super) fn from_shapes(files: &Files, prefix: &str) -> Result<Self> {
+    pub(super) fn from_shapes(files: &Files<'_>, prefix: &str) -> Result<Self> {
         let shape = |name: &str| -> Result<Option<Vec<usize>>> {
             Ok(files.shape(&format!("{prefix}{name}"))?.map(<[usize]>::to_vec))
         };

@@ -55,7 +55,7 @@ fn kyutai(spec: &TensorSpec) -> Spelled {
     }
 }
 
-fn describe(files: &Files, found: &Found) -> Result<Description> {
+fn describe(files: &Files<'_>, found: &Found) -> Result<Description> {
     let config = match files.config() {
         Some(root) if root.get("mimi").is_some_and(Value::is_object) => Config::from_kyutai(&root["mimi"])?,
         Some(root) if says(root, MODEL_TYPES) == Some(true) => Config::from_transformers(root)?,

@@ -30,7 +30,7 @@ const MODEL_TYPES: &[&str] = &["qwen3_omni_moe_code2wav"];
 /// Samples per second, which its configuration does not say.
 const SAMPLE_RATE: usize = 24_000;
 
-fn describe(files: &Files, found: &Found) -> Result<Description> {
+fn describe(files: &Files<'_>, found: &Found) -> Result<Description> {
     let empty = json!({});
     let root = files.config().unwrap_or(&empty);
     let own = says(root, MODEL_TYPES) == Some(true);

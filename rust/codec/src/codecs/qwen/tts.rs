@@ -48,7 +48,7 @@ struct Decoder {
     latent_dim: usize,
 }
 
-fn describe(files: &Files, _: &Found) -> Result<Description> {
+fn describe(files: &Files<'_>, _: &Found) -> Result<Description> {
     let empty = json!({});
     let root = files.config().unwrap_or(&empty);
     let config = Config::read(root)?;

@@ -91,7 +91,7 @@ fn all() -> [(&'static str, Value); 5] {
 }
 
 /// What files of a configuration are, of which only the names count.
-fn open_marked(kind: &str, config: &Value) -> crate::Result<Opened> {
+fn open_marked(kind: &str, config: &Value) -> crate::Result<Opened<'static>> {
     let directory = TempDir::new();
     let names = MARKERS.iter().find(|(marked, _)| *marked == kind).unwrap().1;
     let tensors: Tensors = names.iter().map(|&name| (name.to_string(), vec![1], vec![0.0])).collect();

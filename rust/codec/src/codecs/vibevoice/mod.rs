@@ -91,13 +91,13 @@ fn microsoft(spec: &TensorSpec) -> Spelled {
     Spelled::Whole(vec![format!("{half}{spelled}")])
 }
 
-fn describe(files: &Files, found: &Found) -> Result<Description> {
+fn describe(files: &Files<'_>, found: &Found) -> Result<Description> {
     let config = Config::of(files, found, &FAMILY, &["audio_config", "acoustic_tokenizer_config"], 64)?;
     let (encoder, decoder) = (config.encoder("encoder."), config.decoder("decoder."));
     config.description(Some(encoder), Some(decoder), FAMILY.model_types[0], "VibeVoiceAcousticTokenizerModel")
 }
 
-fn describe_encoder(files: &Files, found: &Found) -> Result<Description> {
+fn describe_encoder(files: &Files<'_>, found: &Found) -> Result<Description> {
     let semantic = found.prefix.contains("semantic");
     let keys: &[&str] = if semantic {
         &["semantic_model_config", "semantic_tokenizer_encoder_config", "semantic_tokenizer_config"]
@@ -112,7 +112,7 @@ fn describe_encoder(files: &Files, found: &Found) -> Result<Description> {
 
 impl Config {
     /// The configuration beside files: the whole one, or the part of a host's under one of `keys`.
-    fn of(files: &Files, found: &Found, family: &Family, keys: &[&str], width: usize) -> Result<Self> {
+    fn of(files: &Files<'_>, found: &Found, family: &Family, keys: &[&str], width: usize) -> Result<Self> {
         let empty = json!({});
         let root = files.config().unwrap_or(&empty);
         let all: Vec<&str> = FAMILY.model_types.iter().chain(ENCODER_FAMILY.model_types).copied().collect();

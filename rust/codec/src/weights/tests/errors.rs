@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::options::LoadOptions;
 use crate::parts::Parts;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -31,6 +33,9 @@ fn message_of(bytes: &[u8]) -> String {
     match open_and_check(directory.path()).unwrap_err() {
         Error::File { path: named, message } => {
             assert_eq!(named, path);
+            // The same bytes in memory are refused for the same reason.
+            let in_memory = Model::from_bytes(bytes, None, &LoadOptions::default()).err().unwrap();
+            assert!(matches!(in_memory, Error::File { message: said, .. } if said == message), "{message}");
             message
         }
         error => panic!("expected a file error, got {error}"),

@@ -17,7 +17,7 @@ use crate::plan::{Kind, TensorSpec};
 pub(crate) use crate::temp_dir::TempDir;
 
 /// An opened checkpoint, as the tests look at it.
-pub(crate) struct Codec(Opened);
+pub(crate) struct Codec(Opened<'static>);
 
 impl fmt::Debug for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
