@@ -5,6 +5,7 @@
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
+typedef long long i64;
 
 // A row of a step. Its state is one piece of device memory, in which each layer has its place.
 struct Session {
@@ -16,3 +17,5 @@ struct Session {
 
 // Words that kernels set to other than zero where values cannot be gone on with.
 enum Fault { FAULT_CONVOLUTION = 0, FAULT_ATTENTION = 1, FAULT_DISTANCE = 2, FAULT_CODE = 3, FAULTS = 4 };
+
+__device__ __forceinline__ bool is_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u; }

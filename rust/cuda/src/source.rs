@@ -5,6 +5,12 @@ use std::sync::OnceLock;
 /// Each file's name and text, in the order in which they need each other.
 const FILES: &[(&str, &str)] = &[
     ("common.cu", include_str!("../kernels/common.cu")),
+    ("math.cu", include_str!("../kernels/math.cu")),
+    ("product.cu", include_str!("../kernels/product.cu")),
+    ("product_norm.cu", include_str!("../kernels/product_norm.cu")),
+    ("product_few.cu", include_str!("../kernels/product_few.cu")),
+    ("product_many.cu", include_str!("../kernels/product_many.cu")),
+    ("product_column.cu", include_str!("../kernels/product_column.cu")),
     #[cfg(test)]
     ("probe.cu", include_str!("../testing/driver/probe.cu")),
 ];

@@ -1,7 +1,8 @@
 //! The nearest entry of a codebook, and the residual that is left of it.
 
 use crate::epilogue::Epilogue;
-use crate::packed::{PackedMatrix, Precision};
+use crate::packed::PackedMatrix;
+use crate::precision::Precision;
 use crate::product::product;
 use crate::rows::Rows;
 use crate::simd::{Kernel, Level, Simd};

@@ -3,25 +3,9 @@
 use std::ops::Deref;
 
 use crate::memory::{Buffer, Number};
-use crate::simd::{INT8_UNIT, Level};
+use crate::precision::{GROUP, Precision, Scale, to_bfloat16};
+use crate::simd::Level;
 use crate::strided::Strided;
-
-/// How weights are stored. Products are in float32 in any case: less storage is less to read from memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// As they are.
-    #[default]
-    Float32,
-    /// The upper half of a float32, rounded to even.
-    Bfloat16,
-    /// Whole numbers from -127 to 127, with a float32 scale for each column of each 128 depths. Rows may hold values up to
-    /// 1e27: sums are taken 2^24 times before they are scaled.
-    Int8,
-}
-
-/// Depths that share a scale: the sums of a group are scaled once, so a group must be long enough to hide that, and short
-/// enough that its largest weight does not cost the others their digits.
-pub(crate) const GROUP: usize = 128;
 
 /// Weights `(depth, columns)` in panels of two vectors' width: panel after panel, and in each the columns of depth 0,
 /// then of depth 1, ... so that a tile reads one contiguous stream. The last panel is filled up with zeros.
@@ -42,7 +26,7 @@ pub(crate) enum Panels {
     /// Row by row, lane by lane: the two vectors' numbers.
     Bfloat16(Buffer<u16>),
     /// Two rows at a time, lane by lane: the two vectors' numbers of the first row, then of the second; an odd depth has a
-    /// row of zeros more. The scales, of numbers taken [`INT8_UNIT`] times, are a panel with a row for each group.
+    /// row of zeros more. The scales, of numbers taken 2^24 times, are a panel with a row for each group.
     Int8(Buffer<i8>, Buffer<f32>),
 }
 
@@ -147,16 +131,12 @@ fn pack_int8(matrix: &Strided<'_>, width: usize, lanes: usize) -> Panels {
         let depths = group * GROUP..depth.min((group + 1) * GROUP);
         for n in 0..columns {
             let (panel, c) = (n / width, n % width);
-            let greatest = depths.clone().map(|k| matrix.at(k, n).abs()).fold(0.0, f32::max);
-            if greatest == 0.0 {
-                continue;
-            }
-            let (inverse, data) = (127.0 / greatest, &mut values[panel * even_depth * width..][..even_depth * width]);
+            let Some(shared) = Scale::of(depths.clone().map(|k| matrix.at(k, n))) else { continue };
+            let data = &mut values[panel * even_depth * width..][..even_depth * width];
             for k in depths.clone() {
-                data[k / 2 * 2 * width + c % lanes * 4 + k % 2 * 2 + c / lanes] =
-                    round(matrix.at(k, n) * inverse) as i8;
+                data[k / 2 * 2 * width + c % lanes * 4 + k % 2 * 2 + c / lanes] = shared.number(matrix.at(k, n));
             }
-            scales[(panel * groups + group) * width + c] = greatest / 127.0 / INT8_UNIT;
+            scales[(panel * groups + group) * width + c] = shared.scale();
         }
     }
     Panels::Int8(values, scales)
@@ -165,16 +145,4 @@ fn pack_int8(matrix: &Strided<'_>, width: usize, lanes: usize) -> Panels {
 /// The elements of an array; more than there can be if that overflows.
 fn size(shape: [usize; 3]) -> usize {
     shape.into_iter().fold(1, usize::saturating_mul)
-}
-
-fn to_bfloat16(value: f32) -> u16 {
-    let bits = value.to_bits();
-    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
-}
-
-/// To the nearest whole number, ties to even, for small values: a call of the C library for each weight takes longer than
-/// all the rest of packing it.
-fn round(value: f32) -> f32 {
-    const SHIFT: f32 = 12_582_912.0; // 1.5 * 2^23
-    value + SHIFT - SHIFT
 }

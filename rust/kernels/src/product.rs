@@ -4,7 +4,8 @@ use std::ops::{Deref, Range};
 
 use crate::column::Column;
 use crate::epilogue::{Epilogue, finish};
-use crate::packed::{GROUP, PackedMatrix, Panels, VECTORS_PER_PANEL};
+use crate::packed::{PackedMatrix, Panels, VECTORS_PER_PANEL};
+use crate::precision::GROUP;
 use crate::rows::{Rows, Runs};
 use crate::simd::{Kernel, Simd};
 use crate::threads::{Shared, Threads};

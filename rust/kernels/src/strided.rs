@@ -52,8 +52,11 @@ impl<'a> Strided<'a> {
     }
 
     /// The element at `(k, n)`.
+    ///
+    /// # Panics
+    /// If there is none.
     #[inline(always)]
-    pub(crate) fn at(&self, k: usize, n: usize) -> f32 {
+    pub fn at(&self, k: usize, n: usize) -> f32 {
         // SAFETY: `new` has checked the greatest sum of offsets; `k` and `n` are checked here.
         unsafe { *self.values.get_unchecked(self.depths[k] + self.columns[n]) }
     }

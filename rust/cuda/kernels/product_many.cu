@@ -1,0 +1,219 @@
+// The product of many rows: tiles of the left matrix and of the weights go through shared memory, a chunk of depths after
+// the other, and each thread takes several rows by several columns of the output in registers. The next chunk is on its way
+// while one is worked on.
+
+enum { MANY_THREADS = 128 };
+
+// Rows, columns and depths of a tile, and rows and columns of a thread.
+template <int rows, int columns, int depths, int thread_rows, int thread_columns> struct Tile {
+    enum {
+        ROWS = rows,
+        COLUMNS_WIDE = columns,
+        DEPTHS = depths,
+        TALL = thread_rows,
+        WIDE = thread_columns,
+        ACROSS = columns / thread_columns,  // threads
+        DOWN = rows / thread_rows,
+        QUADS = depths / 4,
+        // Floats between rows of the left matrix, and fours between quads of weights: so that the banks differ.
+        X_STRIDE = depths + 4,
+        W_STRIDE = columns + 4,
+        X_FOURS = rows * QUADS / MANY_THREADS,
+        W_FOURS = columns * QUADS / MANY_THREADS
+    };
+    static_assert(ACROSS * DOWN == MANY_THREADS, "a thread for each of a tile's parts");
+};
+
+typedef Tile<32, 32, 64, 2, 4> Small;
+typedef Tile<64, 64, 32, 8, 4> Large;
+
+// Adds the products of the depths from `from` up to `to` of a chunk, in their order.
+template <class T>
+__device__ __forceinline__ void many_multiply(float (&sums)[T::TALL][T::WIDE], const float* x, const float4* w, u32 from,
+                                              u32 to) {
+    u32 k = from;
+    while (k < to) {
+        if (k % 4 == 0 && k + 4 <= to) {
+            float4 weights[T::WIDE];
+#pragma unroll
+            for (u32 j = 0; j < T::WIDE; j++) weights[j] = w[k / 4 * T::W_STRIDE + j * T::ACROSS];
+#pragma unroll
+            for (u32 i = 0; i < T::TALL; i++) {
+                float4 v = *(const float4*)(x + i * T::DOWN * T::X_STRIDE + k);
+#pragma unroll
+                for (u32 j = 0; j < T::WIDE; j++) {
+                    sums[i][j] = fmaf(v.x, weights[j].x, sums[i][j]);
+                    sums[i][j] = fmaf(v.y, weights[j].y, sums[i][j]);
+                    sums[i][j] = fmaf(v.z, weights[j].z, sums[i][j]);
+                    sums[i][j] = fmaf(v.w, weights[j].w, sums[i][j]);
+                }
+            }
+            k += 4;
+        } else {
+            // Only where a sum begins or ends within a quad.
+            const float* column = (const float*)(w + k / 4 * T::W_STRIDE) + k % 4;
+#pragma unroll
+            for (u32 i = 0; i < T::TALL; i++) {
+                float v = x[i * T::DOWN * T::X_STRIDE + k];
+#pragma unroll
+                for (u32 j = 0; j < T::WIDE; j++) sums[i][j] = fmaf(v, column[j * T::ACROSS * 4], sums[i][j]);
+            }
+            k++;
+        }
+    }
+}
+
+template <int precision, class T>
+__device__ __forceinline__ void product_many(const Product& p) {
+    typedef typename Stored<precision>::Four Four;
+    extern __shared__ float4 many_shared[];
+    enum { X_FLOATS = T::ROWS * T::X_STRIDE, W_FLOAT4S = T::QUADS * T::W_STRIDE };
+    float4* const w_tiles = many_shared;                      // (2, QUADS, W_STRIDE)
+    float* const x_tiles = (float*)(w_tiles + 2 * W_FLOAT4S);  // (2, ROWS, X_STRIDE)
+    Left* const lefts = (Left*)(x_tiles + 2 * X_FLOATS);       // (ROWS)
+
+    const u32 thread = threadIdx.x, rows = p.rows * p.outputs;
+    const u32 first_row = blockIdx.x * T::ROWS, first_column = blockIdx.y * T::COLUMNS_WIDE;
+    const u32 from = blockIdx.z * p.block_depth, to = smaller(p.depth, from + p.block_depth);
+    const u64 block = ((u64)blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+    remember(p, block * MANY_THREADS + thread, (u64)gridDim.x * gridDim.y * gridDim.z * MANY_THREADS);
+
+    bool live = false;
+    for (u32 i = thread; i < T::ROWS; i += MANY_THREADS) {
+        lefts[i] = left_row(p, first_row + i);
+        live = live || !lefts[i].resting();
+    }
+    if (!__syncthreads_or(live)) return;
+
+    const u32 panel_count = blocks_of(p.columns, COLUMNS), quad_count = blocks_of(p.depth, 4);
+    float4 x_next[T::X_FOURS];
+    Four w_next[T::W_FOURS];
+    auto fetch = [&](u32 chunk) {
+#pragma unroll
+        for (u32 j = 0; j < T::W_FOURS; j++) {
+            u32 i = thread + j * MANY_THREADS, c = i % COLUMNS, quad = chunk / 4 + i / COLUMNS % T::QUADS;
+            u32 panel = first_column / COLUMNS + i / (COLUMNS * T::QUADS);
+            w_next[j] = Four();
+            if (panel < panel_count && quad < quad_count) {
+                w_next[j] = __ldg((const Four*)p.weights + ((u64)panel * quad_count + quad) * COLUMNS + c);
+            }
+        }
+#pragma unroll
+        for (u32 j = 0; j < T::X_FOURS; j++) {
+            u32 i = thread + j * MANY_THREADS, row = i / T::QUADS;
+            x_next[j] = four_of(p, lefts[row], first_row + row, chunk + i % T::QUADS * 4, to);
+        }
+    };
+    auto put = [&](u32 copy) {
+#pragma unroll
+        for (u32 j = 0; j < T::W_FOURS; j++) {
+            u32 i = thread + j * MANY_THREADS, column = i / (COLUMNS * T::QUADS) * COLUMNS + i % COLUMNS;
+            w_tiles[copy * W_FLOAT4S + i / COLUMNS % T::QUADS * T::W_STRIDE + column] =
+                Stored<precision>::widen(w_next[j]);
+        }
+#pragma unroll
+        for (u32 j = 0; j < T::X_FOURS; j++) {
+            u32 i = thread + j * MANY_THREADS;
+            *(float4*)(x_tiles + copy * X_FLOATS + i / T::QUADS * T::X_STRIDE + i % T::QUADS * 4) = x_next[j];
+        }
+    };
+
+    const u32 across = thread % T::ACROSS, down = thread / T::ACROSS;
+    const u32 m0 = first_row + down, n0 = first_column + across;
+    const u32 width = panel_count * COLUMNS;
+    float whole[T::TALL][T::WIDE], sums[T::TALL][T::WIDE], group[T::TALL][T::WIDE];
+#pragma unroll
+    for (u32 j = 0; j < T::WIDE; j++) {
+        u32 n = n0 + j * T::ACROSS;
+        float bias = from == 0 && n < p.columns ? __ldg(p.bias + n) : 0.0f;
+#pragma unroll
+        for (u32 i = 0; i < T::TALL; i++) {
+            sums[i][j] = bias;
+            whole[i][j] = group[i][j] = 0.0f;
+        }
+    }
+    u32 part = parts_before(p, from), end = part_end(p, from);
+
+    fetch(from);
+    put(0);
+    __syncthreads();
+    u32 copy = 0;
+    for (u32 chunk = from; chunk < to; chunk += T::DEPTHS) {
+        const u32 chunk_end = smaller(chunk + T::DEPTHS, to);
+        if (chunk_end < to) fetch(chunk_end);
+        const float* x = x_tiles + copy * X_FLOATS + down * T::X_STRIDE;
+        const float4* w = w_tiles + copy * W_FLOAT4S + across;
+        for (u32 k = chunk; k < chunk_end;) {
+            u32 stop = smaller(chunk_end, end);
+            if (precision == INT8) {
+                u32 group_end = (k / GROUP + 1) * GROUP;
+                stop = smaller(stop, group_end);
+                many_multiply<T>(group, x, w, k - chunk, stop - chunk);
+                if (stop == end || stop == group_end) {
+#pragma unroll
+                    for (u32 j = 0; j < T::WIDE; j++) {
+                        u32 n = n0 + j * T::ACROSS;
+                        float scale = n < p.columns ? __ldg(p.scales + (u64)(k / GROUP) * width + n) : 0.0f;
+#pragma unroll
+                        for (u32 i = 0; i < T::TALL; i++) {
+                            sums[i][j] = fmaf(group[i][j], scale, sums[i][j]);
+                            group[i][j] = 0.0f;
+                        }
+                    }
+                }
+            } else {
+                many_multiply<T>(sums, x, w, k - chunk, stop - chunk);
+            }
+            k = stop;
+            if (stop != end) continue;
+#pragma unroll
+            for (u32 i = 0; i < T::TALL; i++) {
+#pragma unroll
+                for (u32 j = 0; j < T::WIDE; j++) {
+                    u32 m = m0 + i * T::DOWN, n = n0 + j * T::ACROSS;
+                    if (p.splits) {
+                        if (m < rows && n < p.columns) *kept(p, part, m, n) = sums[i][j];
+                    } else {
+                        whole[i][j] = part == 0 ? sums[i][j] : whole[i][j] + sums[i][j];
+                    }
+                    sums[i][j] = 0.0f;
+                }
+            }
+            part++;
+            end = part_end(p, end);
+        }
+        // The other copy was read a chunk ago: all are past that since the last barrier.
+        if (chunk_end < to) put(copy = 1 - copy);
+        __syncthreads();
+    }
+
+    if (p.splits && !arrives_last(p, blockIdx.y * gridDim.x + blockIdx.x, gridDim.z)) return;
+#pragma unroll
+    for (u32 i = 0; i < T::TALL; i++) {
+#pragma unroll
+        for (u32 j = 0; j < T::WIDE; j++) {
+            u32 m = m0 + i * T::DOWN, n = n0 + j * T::ACROSS;
+            if (m >= rows || n >= p.columns) continue;
+            store_sum(p, m, n, p.splits ? sum_of_parts(p, part_count(p), m, n) : whole[i][j]);
+        }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_float32(const Product p) {
+    product_many<FLOAT32, Small>(p);
+}
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_bfloat16(const Product p) {
+    product_many<BFLOAT16, Small>(p);
+}
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_int8(const Product p) {
+    product_many<INT8, Small>(p);
+}
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_float32(const Product p) {
+    product_many<FLOAT32, Large>(p);
+}
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_bfloat16(const Product p) {
+    product_many<BFLOAT16, Large>(p);
+}
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_int8(const Product p) {
+    product_many<INT8, Large>(p);
+}

@@ -1,0 +1,73 @@
+// The normalisation of the rows of a product of few rows, in shared memory: in the order of the CPU's 16 lanes
+// (rust/kernels/src/norm.rs).
+
+enum { LANES = 16 };
+
+// The sum of 16 lanes in their order; all of them get it.
+__device__ __forceinline__ float lanes_in_order(float value) {
+    float sum = 0.0f;
+#pragma unroll
+    for (u32 lane = 0; lane < LANES; lane++) sum += __shfl_sync(0xffffffffu, value, lane, LANES);
+    return sum;
+}
+
+// The sum of 16 lanes by halves; all of them get it.
+__device__ __forceinline__ float lanes_by_halves(float value) {
+#pragma unroll
+    for (u32 half = LANES / 2; half > 0; half /= 2) value += __shfl_down_sync(0xffffffffu, value, half, LANES);
+    return __shfl_sync(0xffffffffu, value, 0, LANES);
+}
+
+// Where a segment of a row lies among the inputs of a product of few rows.
+__device__ __forceinline__ u32 few_at(u32 row, u32 segments, u32 k) {
+    return (row * segments + k / PART) * (PART + 4) + k % PART;
+}
+
+// Normalises whole rows in place. `numbers` has room for two of each row. All threads of the block call it, and barriers
+// stand before and within it.
+__device__ __forceinline__ void few_normalise(const Product& p, float* x, float* numbers, u32 rows, u32 segments) {
+    const u32 thread = threadIdx.x, lane = thread % LANES, depth = p.depth;
+    // Whole warps, as they exchange their sums: what has no row of its own repeats the last.
+    if (thread / 32 * 2 < rows) {
+        u32 row = smaller(thread / LANES, rows - 1);
+        float scale = 1.0f / (float)depth, mean = 0.0f, squares = 0.0f;
+        if (p.norm == NORM_LAYER) {
+            float sum = 0.0f;
+#pragma unroll 8
+            for (u32 k = lane; k < depth; k += LANES) sum += x[few_at(row, segments, k)];
+            mean = lanes_in_order(sum) * scale;
+#pragma unroll 8
+            for (u32 k = lane; k < depth; k += LANES) {
+                float centred = x[few_at(row, segments, k)] - mean;
+                squares = fmaf(centred, centred, squares);
+            }
+            squares = lanes_in_order(squares);
+        } else {
+            // Four sums, of every fourth 16 channels.
+            float sums[4];
+#pragma unroll
+            for (u32 part = 0; part < 4; part++) {
+                sums[part] = 0.0f;
+#pragma unroll 4
+                for (u32 k = part * LANES + lane; k < depth; k += 4 * LANES) {
+                    float value = x[few_at(row, segments, k)];
+                    sums[part] = fmaf(value, value, sums[part]);
+                }
+            }
+            squares = lanes_by_halves((sums[0] + sums[1]) + (sums[2] + sums[3]));
+        }
+        if (lane == 0 && thread / LANES < rows) {
+            numbers[2 * row] = mean;
+            numbers[2 * row + 1] = 1.0f / sqrtf(squares * scale + p.epsilon);
+        }
+    }
+    __syncthreads();
+    for (u32 row = 0; row < rows; row++) {
+        float mean = numbers[2 * row], inverse = numbers[2 * row + 1];
+        for (u32 k = thread; k < depth; k += blockDim.x) {
+            float* at = x + few_at(row, segments, k);
+            float weight = __ldg(p.norm_weight + k);
+            *at = p.norm == NORM_LAYER ? fmaf((*at - mean) * inverse, weight, __ldg(p.norm_bias + k)) : *at * inverse * weight;
+        }
+    }
+}
