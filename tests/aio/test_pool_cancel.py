@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 
 import numpy as np
 import pytest
@@ -167,6 +168,70 @@ def test_closing_the_pool_ends_what_waits(tiny):
         await pool.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_has_failed_closes_the_pool(tiny):
+    """Who waits and who comes learns why; nobody waits for ever."""
+
+    async def main():
+        async with SessionPool(tiny, slots=2) as pool, pool.encoder() as session, pool.encoder() as other:
+            assert not pool.closed
+            gate = Gate(pool, "encoder")
+            gate._call = None  # so that the call ends in a TypeError
+            pushes = [asyncio.create_task(s.push(signals.noise(HOP))) for s in (session, other)]
+            await until(gate.reached.is_set)
+            gate.opened.set()
+            for push in pushes:
+                with pytest.raises(PoolClosed, match="thread has failed"):
+                    await push
+            assert pool.closed
+            with pytest.raises(PoolClosed, match="TypeError"):
+                await session.push(signals.noise(HOP))
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_is_told_that_the_thread_is_not_there(run_python, tiny_dir):
+    """Every use of the pool ends at once in the child, and the parent goes on."""
+    script = """
+    import asyncio, os, signal, sys
+    import numpy as np
+    from mimi_codec import Mimi, PoolClosed
+    from mimi_codec.aio import SessionPool
+
+    mimi = Mimi.from_pretrained(sys.argv[1])
+    pool = SessionPool(mimi, slots=2)
+    session = pool.encoder()
+    pcm = np.zeros(320, np.float32)
+
+    async def refused(call):
+        try:
+            await call()
+        except PoolClosed as error:
+            return "not in this one" in str(error)
+
+    async def opened():
+        pool.encoder()
+
+    async def child():
+        calls = (lambda: session.push(pcm), session.flush, session.reset, opened)
+        told = [await refused(call) for call in calls]
+        await session.close()
+        await pool.close()
+        return all(told)
+
+    asyncio.run(session.push(pcm))
+    process = os.fork()
+    if process == 0:
+        signal.alarm(20)  # a hang kills the child
+        os._exit(0 if asyncio.run(child()) else 1)
+    assert os.waitpid(process, 0)[1] == 0
+    codes = asyncio.run(session.push(pcm))
+    assert np.array_equal(codes, mimi.encode(np.tile(pcm, 2))[:, codes.shape[1]:])
+    """
+    run_python(script, tiny_dir)
 
 
 def test_the_loop_of_a_client_may_be_gone(tiny):

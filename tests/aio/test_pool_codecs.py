@@ -4,7 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from pools import decode, encode, pieces
+from pools import Gate, decode, encode, pieces, until
 
 import mimi_codec
 import signals
@@ -92,6 +92,22 @@ def test_numbers(tiny):
             assert 0 < stats.tick_p50_ms <= stats.tick_p99_ms
 
     asyncio.run(main())
+
+
+def test_a_push_that_lasts_longer_than_its_sound_has_missed_its_deadline(tiny):
+    async def main():
+        async with SessionPool(tiny, slots=1) as pool, pool.encoder() as session:
+            await session.push(signals.noise(round(60 * tiny.sample_rate)))  # a minute, which it does not take
+            assert pool.stats().missed_deadlines == 0
+            gate = Gate(pool, "encoder")
+            push = asyncio.create_task(session.push(signals.noise(HOP)))
+            await until(gate.reached.is_set)
+            await asyncio.sleep(2 / tiny.frame_rate)
+            gate.opened.set()
+            await push
+            return pool.stats().missed_deadlines
+
+    assert asyncio.run(main()) == 1
 
 
 @pytest.mark.parametrize(

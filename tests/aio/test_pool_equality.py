@@ -9,7 +9,7 @@ import pytest
 from pools import Gate, encode, pieces, until
 
 import signals
-from mimi_codec import AudioError, CodesError, InputTypeError, PoolFull, StreamError
+from mimi_codec import AudioError, CodesError, InputTypeError, MimiError, PoolFull, StreamError
 from mimi_codec.aio import SessionPool
 from stream_cases import HOP, random_codes
 
@@ -95,6 +95,31 @@ def test_batches(tiny):
             assert pool.stats().ticks == 3  # the first, the one that was held, and one for the three
 
     asyncio.run(main())
+
+
+def test_ends_of_clips_go_in_one_call(tiny):
+    """Also where one of them cannot be computed: that one fails, and no other notices."""
+    clips = [signals.noise(HOP // 2 + number, seed=number) for number in range(4)]
+    clips[2] = np.full(HOP - 1, 3e38, np.float32)
+
+    async def main():
+        async with SessionPool(tiny, slots=4, num_codebooks=4, max_wait=60) as pool:
+            sessions = [pool.encoder() for _ in clips]
+            await asyncio.gather(*(s.push(clip) for s, clip in zip(sessions, clips, strict=True)))
+            ends = await asyncio.gather(*(s.flush() for s in sessions), return_exceptions=True)
+            assert isinstance(ends.pop(2), MimiError)
+            for end, clip in zip(ends, [*clips[:2], clips[3]], strict=True):
+                np.testing.assert_array_equal(end, tiny.encode(clip, 4))
+            await asyncio.gather(*(s.reset() for s in sessions))
+            before = pool.stats()
+            await asyncio.gather(*(s.push(clips[0]) for s in sessions))
+            await asyncio.gather(*(s.flush() for s in sessions))
+            return before, pool.stats()
+
+    before, after = asyncio.run(main())
+    assert after.ticks == before.ticks + 1
+    assert before.batch_mean == 1.5  # of the first time: a pair, and the one beside that which failed
+    assert after.batch_mean == 7 / 3
 
 
 def test_a_long_push_does_not_hold_up_the_others(tiny):

@@ -49,6 +49,20 @@ def test_health(demo):
     assert json.loads(body) == {"status": "ok", "package": mimi_codec.__version__, "model": "demo", "slots": 32}
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_health_notices_that_nothing_computes_any_more(demo):
+    async def main():
+        async with serving(demo) as server:
+            server._pool._engine.lanes["encoder"]._call = None  # so that a call ends in a TypeError
+            async with client(server, "encode") as socket:
+                await socket.send(pieces(to_int16(signals.speech()[:5000]), 5000)[0])
+                assert await error_of(socket) == ("internal", 1011)
+            return await get(server, "/health")
+
+    status, _, body = asyncio.run(main())
+    assert (status, json.loads(body)["status"]) == (503, "failed")
+
+
 def test_metrics_count(demo):
     async def main():
         async with serving(demo, slots=3) as server:

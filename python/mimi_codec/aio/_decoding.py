@@ -61,6 +61,6 @@ class DecoderLane(Lane):
         """Samples of a clip that are settled after so many frames."""
         return max(0, frames * self._frame_size - self._delay)
 
-    def _end(self, row: Row, padding: Padding) -> AnyArray:
-        self._stream.flush(active=self._mask([row]), batched=True)
-        return EMPTY.copy()
+    def _end(self, rows: list[Row], padding: Padding) -> list[AnyArray]:
+        self._stream.flush(active=self._mask(rows), batched=True)
+        return [EMPTY.copy() for _ in rows]

@@ -34,6 +34,7 @@ class Engine:
         self._max_wait, self._max_pending, self._frame_seconds = max_wait, max_pending, frame_seconds
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._ended = False
+        self._fault: BaseException | None = None  # what the thread died of
         self._process = os.getpid()
         self._outcomes: list[Outcome] = []
         self._times: deque[float] = deque(maxlen=RECENT)
@@ -108,6 +109,8 @@ class Engine:
         self._outcomes.append((request.future, result, error))
 
     def _check_open(self) -> None:
+        if self._fault is not None:
+            raise PoolClosed(f"the pool's thread has failed: {self._fault!r}") from self._fault
         if self.closed:
             raise PoolClosed("the pool is closed")
         if os.getpid() != self._process:
@@ -117,6 +120,9 @@ class Engine:
         try:
             while self._take():
                 self._tick()
+        except BaseException as error:
+            self._fault = error
+            raise
         finally:
             self.closed = self._ended = True
             self._leave()
@@ -181,7 +187,8 @@ class Engine:
 
     def _leave(self) -> None:
         """Fail all that waits."""
-        error = PoolClosed("the pool was closed")
+        error = PoolClosed("the pool was closed" if self._fault is None else "the pool's thread has failed")
+        error.__cause__ = self._fault
         try:
             while True:
                 command = self._inbox.get_nowait()

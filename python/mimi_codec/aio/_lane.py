@@ -144,18 +144,26 @@ class Lane(ABC):
         self._answer(row, request, result, error)
 
     def _flush(self, rows: list[Row], padding: str) -> None:
+        """The ends of clips, in one call; what fails is tried again in halves, as a push is."""
         for row in [row for row in rows if row.broken or row.flushed]:
             self._over(row, None, _refusal(row))
             rows.remove(row)
-        for row in rows:
-            try:
-                result = self._end(row, padding)
-            except MimiError as error:
-                row.broken = error
-                self._over(row, None, error)
+        if not rows:
+            return
+        try:
+            results = self._end(rows, padding)
+        except MimiError as error:
+            if len(rows) > 1:
+                half = len(rows) // 2
+                self._flush(rows[:half], padding)
+                self._flush(rows[half:], padding)
             else:
-                row.flushed = True
-                self._over(row, result, None)
+                rows[0].broken = error
+                self._over(rows[0], None, error)
+            return
+        for row, result in zip(rows, results, strict=True):
+            row.flushed = True
+            self._over(row, result, None)
 
     def _reset(self, rows: list[Row]) -> None:
         if rows:
@@ -186,8 +194,8 @@ class Lane(ABC):
         """The results of each piece of each part; a call that fails changes nothing."""
 
     @abstractmethod
-    def _end(self, row: Row, padding: Any) -> AnyArray:
-        """End a row's clip."""
+    def _end(self, rows: list[Row], padding: Any) -> list[AnyArray]:
+        """End the clips of some rows, and give what is left of each. After a failure it can be called again."""
 
 
 def _refusal(row: Row) -> StreamError:

@@ -170,6 +170,11 @@ class SessionPool:
             raise
         return DuplexSession._of(encoder, decoder)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes nothing more: `close` was called, or its thread has failed."""
+        return self._engine.closed
+
     def stats(self) -> PoolStats:
         """How the pool is doing: ticks, batches, slots, and pushes that were late.
 

@@ -42,9 +42,9 @@ def refusal(status: HTTPStatus, why: str, **more: str) -> Response:
     return answer(status, f"{why}\n".encode(), "text/plain; charset=utf-8", **more)
 
 
-def as_json(value: object) -> Response:
+def as_json(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """A value as JSON."""
-    return answer(HTTPStatus.OK, json.dumps(value).encode(), "application/json")
+    return answer(status, json.dumps(value).encode(), "application/json")
 
 
 def file_of_page(path: str) -> Response | None:

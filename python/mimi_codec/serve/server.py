@@ -200,12 +200,11 @@ class Server:
         return None
 
     def _health(self) -> Response:
-        state = "closing" if self._closing else "ok"
-        body = {"status": state, "package": __version__, "model": self._model.name, "slots": self._settings.slots}
-        found = as_json(body)
-        if self._closing:
-            return answer(HTTPStatus.SERVICE_UNAVAILABLE, bytes(found.body), "application/json")
-        return found
+        state = "closing" if self._closing else "failed" if self._pool.closed else "ok"
+        status = HTTPStatus.OK if state == "ok" else HTTPStatus.SERVICE_UNAVAILABLE
+        return as_json(
+            {"status": state, "package": __version__, "model": self._model.name, "slots": self._settings.slots}, status
+        )
 
     def _metrics(self) -> Response:
         return answer(HTTPStatus.OK, self._counts.text(asdict(self._pool.stats())).encode(), CONTENT_TYPE)
