@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import signals
-from mimi_codec.moshi import get_mimi
+from mimi_codec.aio import SessionPool
+from mimi_codec.moshi import PooledMimiModel, get_mimi
 
 os.environ.setdefault("NO_TORCH_COMPILE", "1")
 with warnings.catch_warnings():
@@ -185,9 +186,14 @@ class TestLoaders:
         assert (codec.num_codebooks, codec.total_codebooks) == (4, 8)
 
 
+def on_a_pool(*arguments, **options) -> PooledMimiModel:
+    codec = get_mimi(*arguments, **options)
+    return PooledMimiModel(SessionPool(codec.codec, slots=2), codec.num_codebooks)
+
+
 def use(monkeypatch, which: str) -> None:
     """Load this codec. moshi's draws random weights before it reads those of the file, so the seed is set after it."""
-    load = {"moshi": loaders.get_mimi, "ours": get_mimi}[which]
+    load = {"moshi": loaders.get_mimi, "ours": get_mimi, "pool": on_a_pool}[which]
 
     def get(*arguments, **options):
         codec = load(*arguments, **options)
@@ -235,9 +241,9 @@ class Recorder:
 
 
 def test_server(files, monkeypatch):
-    """`python -m moshi.server`: the same text and audio from both codecs, for two clients in turn."""
+    """`python -m moshi.server`: the same text and audio from all codecs, for two clients in turn."""
     texts, audio, servers = {}, {}, []
-    for which in ("moshi", "ours"):
+    for which in ("moshi", "ours", "pool"):
         with monkeypatch.context() as patch:
             use(patch, which)
             arguments = files.arguments("--config-path", str(files.config), "--static", "none")
@@ -249,9 +255,10 @@ def test_server(files, monkeypatch):
             runpy.run_module("moshi.server")
             texts[which] = asyncio.run(talk(servers.pop()))
             audio[which] = [np.concatenate(pieces) for pieces in Recorder.heard]
-    assert texts["ours"] == texts["moshi"]
-    for theirs, ours in zip(audio["moshi"], audio["ours"], strict=True):
+    assert texts["ours"] == texts["pool"] == texts["moshi"]
+    for theirs, ours, pooled in zip(audio["moshi"], audio["ours"], audio["pool"], strict=True):
         assert ours.size > 10 * FRAME
+        np.testing.assert_array_equal(pooled, ours)
         assert_near(torch.from_numpy(ours), torch.from_numpy(theirs))
 
 

@@ -16,12 +16,12 @@ from typing import Any, TypeAlias
 
 from ..errors import PoolClosed, PoolFull, SessionFull
 from ._lane import Lane
-from ._work import Kind, Request, Row
+from ._work import Future, Kind, Request, Row
 from .stats import PoolStats
 
 RECENT = 1024  # ticks whose times are kept
 
-Outcome: TypeAlias = tuple[asyncio.Future[Any], Any, BaseException | None]
+Outcome: TypeAlias = tuple[Future, Any, BaseException | None]
 Command: TypeAlias = tuple[Lane, Row, "Request | None"] | None  # None for the request opens or closes the row
 
 
@@ -202,11 +202,14 @@ class Engine:
         self._deliver()
 
     def _deliver(self) -> None:
-        """Hand results to the loops that wait for them; one that is gone has nobody who waits."""
+        """Hand results to the loops and threads that wait for them; a loop that is gone has nobody who waits."""
         outcomes, self._outcomes = self._outcomes, []
         loops: dict[asyncio.AbstractEventLoop, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
-            loops[outcome[0].get_loop()].append(outcome)
+            if isinstance(outcome[0], asyncio.Future):
+                loops[outcome[0].get_loop()].append(outcome)
+            else:
+                _settle([outcome])
         for loop, those in loops.items():
             try:
                 loop.call_soon_threadsafe(_settle, those)

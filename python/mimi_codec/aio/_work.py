@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import enum
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from .._arrays import AnyArray
 from .._options import Padding
 
 EMPTY = np.zeros(0, np.float32)
+
+# of a task that awaits, or of a thread that waits
+Future: TypeAlias = asyncio.Future[Any] | concurrent.futures.Future[Any]
 
 
 class Kind(enum.Enum):
@@ -30,7 +34,7 @@ class Request:
     """One call of a session, in the order of its calls."""
 
     kind: Kind
-    future: asyncio.Future[Any]
+    future: Future
     data: AnyArray = field(default_factory=lambda: EMPTY)  # samples (n,), or frames (K, m) or (D, m)
     size: int = 0  # frames that it adds to what waits
     padding: Padding = "transformers"

@@ -75,7 +75,7 @@ class SessionPool:
             raise InputTypeError(f"model must be a codec of mimi_codec.load, got {type(model).__name__}")
         if isinstance(model, LatentCodec) and num_codebooks is not None:
             raise ConfigError(f"num_codebooks must be None for a codec of latents, got {num_codebooks!r}")
-        rows = to_count(slots, "slots")
+        rows, codebooks = to_count(slots, "slots"), 0
         engine = Engine(_seconds(max_wait), to_count(max_pending, "max_pending"), 1 / float(model.frame_rate))
         if model.has_encoder:
             stream: EncoderStream
@@ -83,11 +83,12 @@ class SessionPool:
                 stream = model.encoder_stream(rows, num_codebooks)
             else:
                 stream = model.encoder_stream(rows)
+            codebooks = stream.num_codebooks
             engine.lanes["encoder"] = EncoderLane(stream, model.frame_size, engine.answer)
         if model.has_decoder:
             decoder = model.decoder_stream(rows)
             engine.lanes["decoder"] = DecoderLane(decoder, model.frame_size, engine.answer, model.delay)
-        self._model, self._engine = model, engine
+        self._model, self._engine, self._codebooks = model, engine, codebooks
         engine.start()
         self._end = weakref.finalize(self, engine.stop)
 
@@ -169,6 +170,16 @@ class SessionPool:
             encoder._end()
             raise
         return DuplexSession._of(encoder, decoder)
+
+    @property
+    def model(self) -> TokenCodec | LatentCodec:
+        """The codec that all sessions use."""
+        return self._model
+
+    @property
+    def num_codebooks(self) -> int:
+        """Codebooks K of the codes that sessions give; 0 where they give none."""
+        return self._codebooks
 
     @property
     def closed(self) -> bool:

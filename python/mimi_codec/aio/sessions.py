@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from concurrent.futures import Future
 from typing import Any, Self, cast
 
 import numpy as np
@@ -81,9 +82,15 @@ class Session:
         await self.close()
 
     async def _ask(self, kind: Kind, **fields: Any) -> Any:
-        request = Request(kind, asyncio.get_running_loop().create_future(), **fields)
-        self._engine.ask(self._lane, self._row, request)
-        return await request.future
+        future = asyncio.get_running_loop().create_future()
+        self._engine.ask(self._lane, self._row, Request(kind, future, **fields))
+        return await future
+
+    def _begin(self, kind: Kind, **fields: Any) -> Future[Any]:
+        """Ask for something in a thread, which may then wait for it."""
+        future: Future[Any] = Future()
+        self._engine.ask(self._lane, self._row, Request(kind, future, **fields))
+        return future
 
 
 class EncoderSession(Session):
@@ -132,14 +139,17 @@ class EncoderSession(Session):
             >>> asyncio.run(main()).shape
             (16, 1)
         """
+        return cast(AnyArray, await self._ask(Kind.PUSH, **self._checked(pcm)))
+
+    def _checked(self, pcm: ArrayInput) -> dict[str, Any]:
+        """What a request to push these samples holds."""
         samples = to_pcm(pcm, copy=True)
         if samples.ndim != 1:
             raise AudioError(f"pcm must have shape (n,) in a session, got {samples.shape}")
         if not np.isfinite(samples).all():
             at = int(np.argmin(np.isfinite(samples)))
             raise AudioError(f"expected finite samples, got {samples[at]} at sample {at}")
-        frames = -(-len(samples) // self._model.frame_size)
-        return cast(AnyArray, await self._ask(Kind.PUSH, data=samples, size=frames))
+        return {"data": samples, "size": -(-len(samples) // self._model.frame_size)}
 
     async def flush(self, *, padding: Padding = "transformers") -> AnyArray:
         """End the clip, and give the frame of the samples that are still pending. Then `reset` begins another one.
@@ -217,6 +227,10 @@ class DecoderSession(Session):
             >>> asyncio.run(main()).shape
             (1920,)
         """
+        return cast(Float32Array, await self._ask(Kind.PUSH, **self._checked(codes)))
+
+    def _checked(self, codes: ArrayInput) -> dict[str, Any]:
+        """What a request to push these frames holds."""
         model = self._model
         frames: AnyArray
         if isinstance(model, TokenCodec):
@@ -234,7 +248,7 @@ class DecoderSession(Session):
                 raise LatentsError(f"latents must have shape ({model.decoder_latent_dim}, m) in a session, got {shape}")
             if not np.isfinite(frames).all():
                 raise LatentsError("expected finite latents, got NaN or infinite values")
-        return cast(Float32Array, await self._ask(Kind.PUSH, data=frames[0], size=frames.shape[2]))
+        return {"data": frames[0], "size": frames.shape[2]}
 
     async def flush(self) -> Float32Array:
         """End the clip. There is no sample that was not given, so this gives none; it is there as encoders have it.

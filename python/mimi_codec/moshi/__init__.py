@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .loaders import get_mimi
-    from .model import MimiModel, QuantizedResult
+    from .model import MimiModel
+    from .pooled import PooledMimiModel
+    from .results import QuantizedResult
 
-__all__ = ["MimiModel", "QuantizedResult", "get_mimi"]
+__all__ = ["MimiModel", "PooledMimiModel", "QuantizedResult", "get_mimi"]
 
-MODULES = {"MimiModel": "model", "QuantizedResult": "model", "get_mimi": "loaders"}
+MODULES = {"MimiModel": "model", "PooledMimiModel": "pooled", "QuantizedResult": "results", "get_mimi": "loaders"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,6 @@ Shapes: B batch, L samples, K active codebooks, T frames, D latent width.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,44 +15,10 @@ from .._arrays import BoolArray, to_count
 from .._torch import CodecModule, ScratchDirectory, audio_in, codes_in, outside_graphs, tensor_out
 from ..errors import CodesError, ConfigError, InputTypeError, StreamError
 from ..model import Mimi
-from ..streams import DecoderStream, EncoderStream
+from .results import Decoding, Encoding, QuantizedResult, StreamingState
 
 # What moshi's language models read as a place without a code.
 NO_TOKEN = -1
-
-
-@dataclass
-class QuantizedResult:
-    """What calling the model gives: the audio after a pass through the codec, and its codes.
-
-    Example:
-        >>> import torch
-        >>> from mimi_codec import Mimi
-        >>> from mimi_codec.moshi import MimiModel
-        >>> MimiModel(Mimi.demo())(torch.zeros(1, 1, 3840)).x.shape
-        torch.Size([1, 1, 3840])
-    """
-
-    x: torch.Tensor
-    """Audio (B, 1, L)."""
-    codes: torch.Tensor
-    """(B, K, T), int64."""
-    bandwidth: torch.Tensor
-    """kbit/s, a scalar."""
-    penalty: torch.Tensor | None = None
-    """Always None: it is for training."""
-    metrics: dict[str, Any] = field(default_factory=dict)
-    """Always empty: they are for training."""
-
-
-@dataclass
-class StreamingState:
-    """The streams of B clips in step; each half begins with its first input."""
-
-    batch_size: int
-    exec_mask: BoolArray
-    encoder: EncoderStream | None = None
-    decoder: DecoderStream | None = None
 
 
 class MimiModel(CodecModule):
@@ -183,7 +148,7 @@ class MimiModel(CodecModule):
                 f"a streaming input must be a positive multiple of {self.frame_size} samples, got {pcm.shape[-1]}"
             )
         if state.encoder is None:
-            state.encoder = self.codec.encoder_stream(state.batch_size, self._num_codebooks)
+            state.encoder = self._encoder_stream(state.batch_size)
         codes = state.encoder.push(pcm, active=state.exec_mask)[:, : self._num_codebooks]
         if not state.exec_mask.any():  # shapes do not depend on the mask
             codes = np.full((*codes.shape[:2], pcm.shape[-1] // self.frame_size), NO_TOKEN)
@@ -214,7 +179,7 @@ class MimiModel(CodecModule):
         self._check_rows(state, host.shape[0])
         self._refuse_missing(host[torch.from_numpy(state.exec_mask)])
         if state.decoder is None:
-            state.decoder = self.codec.decoder_stream(state.batch_size)
+            state.decoder = self._decoder_stream(state.batch_size)
         audio = state.decoder.push(host, active=state.exec_mask)
         if not state.exec_mask.any():
             audio = np.zeros((host.shape[0], 1, host.shape[-1] * self.frame_size), np.float32)
@@ -389,6 +354,12 @@ class MimiModel(CodecModule):
         if set(state) != {""} or not isinstance(state[""], StreamingState | None):
             raise StreamError(f"expected what get_streaming_state gave, got entries {sorted(state)}")
         self._streaming_state = state[""]
+
+    def _encoder_stream(self, rows: int) -> Encoding:
+        return self.codec.encoder_stream(rows, self._num_codebooks)
+
+    def _decoder_stream(self, rows: int) -> Decoding:
+        return self.codec.decoder_stream(rows)
 
     def _stop_streaming(self) -> None:
         self._streaming_state = None
