@@ -1,71 +1,164 @@
-"""How many full-duplex sessions have every frame of 80 ms back within 80 ms, on one pool and on two.
+"""How long full-duplex frames take through `mimi serve`, on one core and on two, beside moshi's own batching.
 
-python benches/sessions.py [MODEL] --seconds 20 --most 64 --pools 1 2
+    pip install '.[serve]' && python benches/sessions.py
+    python benches/sessions.py --weights DIRECTORY --cores 1 2 --seconds 60 --engines ours moshi
+
+The server and its clients are processes of their own and talk through sockets; `session_clients.py` says what is timed.
+The server is bound to the cores, the clients to those that are left, or to all where none is. Sessions are added until
+frames no longer come in time. "others" is what the rest of the machine took meanwhile, in cores. Weights are random and
+of full size. moshi (`session_moshi.py`) takes part where it is installed, with the layouts that `compare.py` writes.
 """
 
+from __future__ import annotations
+
 import argparse
-import asyncio
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-import numpy as np
+from mimi_codec.synthetic import write_synthetic
+from workers import processor
 
-import mimi_codec
-from mimi_codec.aio import SessionPool
+HERE = Path(__file__).resolve().parent
+CORES = sorted(os.sched_getaffinity(0))
+TICKS = os.sysconf("SC_CLK_TCK")
 
-
-async def talk(session, frames: int, pcm: np.ndarray, start: float, period: float) -> list[float]:
-    """One client in real time; seconds from each frame of the microphone to its sound."""
-    late = []
-    for frame in range(frames):
-        due = start + frame * period
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        codes = await session.encoder.push(pcm)
-        await session.decoder.push(codes)
-        late.append(time.perf_counter() - due)
-    return late
+HEAD = "| engine | cores | sessions | frames | late | codes p50 | p50 | p99 | p99.9 | most | server | others |"
 
 
-async def measure(model, sessions: int, pools: int, seconds: float, codebooks: int) -> np.ndarray:
-    period = model.frame_size / model.sample_rate
-    pcm = np.random.default_rng(0).normal(0, 0.1, model.frame_size).astype(np.float32)
-    made = [SessionPool(model, -(-sessions // pools), num_codebooks=codebooks) for _ in range(pools)]
+def command(engine: str, weights: Path, sessions: int, cores: int) -> list[str]:
+    """What serves."""
+    if engine == "moshi":
+        start = [str(HERE / "session_moshi.py"), str(weights)]
+    else:
+        dtype = engine.partition(" ")[2] or "float32"
+        model = str(weights / "transformers")
+        start = ["-m", "mimi_codec", "serve", model, "--port", "0", "-k", "8", "--dtype", dtype]
+    return [sys.executable, *start, "--slots", str(sessions), "--threads", str(cores)]
+
+
+@contextmanager
+def serving(words: list[str], cores: list[int]) -> Iterator[tuple[int, str]]:
+    """A server that is bound to some cores: its process, and the address for clients."""
+    process = subprocess.Popen(["taskset", "-c", ",".join(map(str, cores)), *words], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
     try:
-        clients = [made[number % pools].duplex() for number in range(sessions)]
-        start = time.perf_counter() + 0.1
-        frames = round(seconds / period)
-        # clients begin anywhere within a frame, as callers do
-        offsets = np.random.default_rng(1).random(sessions) * period
-        times = await asyncio.gather(
-            *(talk(c, frames, pcm, start + o, period) for c, o in zip(clients, offsets, strict=True))
-        )
-        return np.concatenate(times)
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if found := re.search(r"serving at (http://\S+/)", line):
+                yield process.pid, found[1].replace("http", "ws") + "v1"
+                break
+        else:
+            raise RuntimeError("the server did not start:\n" + "".join(said))
     finally:
-        for pool in made:
-            await pool.close()
+        process.terminate()
+        process.stderr.close()
+        process.wait()
+
+
+def machine() -> float:
+    """Seconds that the processors have worked, or were taken away by the host."""
+    user, nice, system, _, _, *rest = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
+    return (user + nice + system + sum(rest)) / TICKS
+
+
+def work_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def measure(engine: str, sessions: int, cores: int, weights: Path, args: argparse.Namespace) -> dict[str, float]:
+    """One row of the table."""
+    mine = CORES[:cores]
+    with serving(command(engine, weights, sessions, cores), mine) as (pid, url):
+        words = [sys.executable, str(HERE / "session_clients.py"), url, "--sessions", str(sessions)]
+        words += ["--seconds", str(args.seconds), "--warm", str(args.warm), *["--together"] * args.together]
+        left = set(CORES) - set(mine) or set(CORES)
+        before, began = (machine(), work_of(pid)), time.monotonic()
+        clients = subprocess.run(
+            ["taskset", "-c", ",".join(map(str, sorted(left))), *words], stdout=subprocess.PIPE, text=True, check=True
+        )
+        found = json.loads(clients.stdout)
+        lasted = time.monotonic() - began
+        server = work_of(pid) - before[1]
+        found["server"] = server / lasted
+        found["others"] = max(0.0, machine() - before[0] - server - found["processor"]) / lasted
+    return found
+
+
+def quietest(engine: str, sessions: int, cores: int, weights: Path, args: argparse.Namespace) -> dict[str, float]:
+    """The first try beside which little else ran, or of all of them the one beside which least did."""
+    tries: list[dict[str, float]] = []
+    while len(tries) < args.tries and (not tries or tries[-1]["others"] > args.quiet):
+        wait_until_quiet(args.quiet, args.patience)
+        tries.append(measure(engine, sessions, cores, weights, args))
+    return min(tries, key=lambda row: row["others"])
+
+
+def wait_until_quiet(cores: float, patience: float) -> None:
+    """Return when the machine has done little for three seconds, or patience is at its end."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        before = machine()
+        time.sleep(3)
+        if machine() - before < 3 * cores:
+            return
+
+
+def write_both_layouts(weights: Path) -> None:
+    from compare import write_weights  # it needs PyTorch and Transformers
+
+    write_weights(weights)
+
+
+def table(weights: Path, args: argparse.Namespace) -> None:
+    print(f"{processor()}, {len(CORES)} cores, load {os.getloadavg()[0]:.2f}; milliseconds\n")
+    print(HEAD)
+    print("|" + "---|" * HEAD.count(" | ") + "---|")
+    for cores in args.cores:
+        for engine in args.engines:
+            for sessions in args.sessions:
+                row = quietest(engine, sessions, cores, weights, args)
+                times = " | ".join(f"{row[name]:.1f}" for name in ("coded_p50", "p50", "p99", "p999", "most"))
+                print(
+                    f"| {engine} | {cores} | {sessions} | {row['frames']} | {row['late']} | {times} | "
+                    f"{row['server']:.2f} | {row['others']:.2f} |",
+                    flush=True,
+                )
+                if row["late"] > row["frames"] / 100:
+                    break
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", help="path or repository; the demo model without it")
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--most", type=int, default=64)
-    parser.add_argument("--pools", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("-k", type=int, default=8)
-    options = parser.parse_args()
-    load = mimi_codec.Mimi.from_pretrained
-    model = load(options.model, threads=1) if options.model else mimi_codec.Mimi.demo()
-    limit = model.frame_size / model.sample_rate
-    print("pools sessions  p50 ms  p99 ms  p99.9 ms  max ms  all within a frame")
-    for pools in options.pools:
-        sessions = pools
-        while sessions <= options.most:
-            times = asyncio.run(measure(model, sessions, pools, options.seconds, options.k))
-            p50, p99, p999 = 1000 * np.quantile(times, [0.5, 0.99, 0.999])
-            fits = times.max() <= limit
-            print(f"{pools:5} {sessions:8} {p50:7.1f} {p99:7.1f} {p999:9.1f} {1000 * times.max():7.1f}  {fits}")
-            if not fits:
-                break
-            sessions = max(sessions + 1, sessions * 5 // 4)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, help="a directory with the weights; made if it is empty")
+    parser.add_argument("--engines", nargs="+", help="ours, 'ours int8', 'ours bfloat16', moshi (default: those here)")
+    parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--sessions", type=int, nargs="+", default=list(range(1, 33)))
+    parser.add_argument("--seconds", type=float, default=60, help="that are measured of each row")
+    parser.add_argument("--warm", type=float, default=10, help="seconds before, in which windows fill")
+    parser.add_argument("--tries", type=int, default=1, help="of a row, while others take more than --quiet")
+    parser.add_argument("--quiet", type=float, default=0.1, help="cores that others may take beside a row")
+    parser.add_argument("--patience", type=float, default=0, help="seconds to wait for such a moment, before each try")
+    parser.add_argument("--together", action="store_true", help="all clients send at the same moment")
+    args = parser.parse_args()
+    args.engines = args.engines or ["ours"] + ["moshi"] * (importlib.util.find_spec("moshi") is not None)
+    with tempfile.TemporaryDirectory() as directory:
+        weights = args.weights or Path(directory)
+        if "moshi" in args.engines:
+            write_both_layouts(weights)
+        elif not (weights / "transformers").exists():
+            write_synthetic(weights / "transformers")
+        table(weights, args)
 
 
 if __name__ == "__main__":
