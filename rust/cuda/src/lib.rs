@@ -9,9 +9,14 @@
 mod compile;
 pub(crate) mod driver;
 mod error;
+mod launch;
+mod packing;
 mod source;
+mod weights;
 
 pub use compile::libraries;
 pub use driver::{Buffer, Counts, Gpu, Graph, Info, Piece, Pinned, Span};
 pub use error::{Error, Result};
+pub use launch::{Edge, FAULTS, Fault, Norm, Product, Session, Window, product};
 pub use source::text as kernels_text;
+pub use weights::Weights;
