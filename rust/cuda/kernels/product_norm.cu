@@ -1,23 +1,6 @@
 // The normalisation of the rows of a product of few rows, in shared memory: in the order of the CPU's 16 lanes
 // (rust/kernels/src/norm.rs).
 
-enum { LANES = 16 };
-
-// The sum of 16 lanes in their order; all of them get it.
-__device__ __forceinline__ float lanes_in_order(float value) {
-    float sum = 0.0f;
-#pragma unroll
-    for (u32 lane = 0; lane < LANES; lane++) sum += __shfl_sync(0xffffffffu, value, lane, LANES);
-    return sum;
-}
-
-// The sum of 16 lanes by halves; all of them get it.
-__device__ __forceinline__ float lanes_by_halves(float value) {
-#pragma unroll
-    for (u32 half = LANES / 2; half > 0; half /= 2) value += __shfl_down_sync(0xffffffffu, value, half, LANES);
-    return __shfl_sync(0xffffffffu, value, 0, LANES);
-}
-
 // Where a segment of a row lies among the inputs of a product of few rows.
 __device__ __forceinline__ u32 few_at(u32 row, u32 segments, u32 k) {
     return (row * segments + k / PART) * (PART + 4) + k % PART;

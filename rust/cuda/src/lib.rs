@@ -17,6 +17,10 @@ mod weights;
 pub use compile::libraries;
 pub use driver::{Buffer, Counts, Gpu, Graph, Info, Piece, Pinned, Span};
 pub use error::{Error, Result};
-pub use launch::{Edge, FAULTS, Fault, Norm, Product, Session, Window, product};
+pub use launch::{
+    Attention, Codes, Depthwise, Edge, Entries, FAULTS, Fault, Norm, Normalise, Product, Rows, Runs, Search, Session,
+    Upsample, Window, activate, add, attention, codes, copy_runs, depthwise, entries, gate, is_measurable, normalise,
+    product, search, silence, snake, squared_lengths, upsample,
+};
 pub use source::text as kernels_text;
 pub use weights::Weights;

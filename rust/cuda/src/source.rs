@@ -6,11 +6,20 @@ use std::sync::OnceLock;
 const FILES: &[(&str, &str)] = &[
     ("common.cu", include_str!("../kernels/common.cu")),
     ("math.cu", include_str!("../kernels/math.cu")),
+    ("lanes.cu", include_str!("../kernels/lanes.cu")),
+    ("rows.cu", include_str!("../kernels/rows.cu")),
     ("product.cu", include_str!("../kernels/product.cu")),
     ("product_norm.cu", include_str!("../kernels/product_norm.cu")),
     ("product_few.cu", include_str!("../kernels/product_few.cu")),
     ("product_many.cu", include_str!("../kernels/product_many.cu")),
     ("product_column.cu", include_str!("../kernels/product_column.cu")),
+    ("norm.cu", include_str!("../kernels/norm.cu")),
+    ("pointwise.cu", include_str!("../kernels/pointwise.cu")),
+    ("depthwise.cu", include_str!("../kernels/depthwise.cu")),
+    ("upsample.cu", include_str!("../kernels/upsample.cu")),
+    ("entries.cu", include_str!("../kernels/entries.cu")),
+    ("search.cu", include_str!("../kernels/search.cu")),
+    ("attention.cu", include_str!("../kernels/attention.cu")),
     #[cfg(test)]
     ("probe.cu", include_str!("../testing/driver/probe.cu")),
 ];

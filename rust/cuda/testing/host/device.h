@@ -10,7 +10,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
-#define __align__(bytes) alignas(bytes)
+#define __align__(bytes) __attribute__((aligned(bytes)))
 // Between these two symbols lies the memory that is poisoned before each block.
 #define __shared__ static __attribute__((section("mimi_shared")))
 

@@ -13,6 +13,7 @@ use crate::driver::{Gpu, Span};
 use crate::weights::Weights;
 use crate::{Error, Result};
 use arguments::Arguments;
+pub(super) use arguments::activation_number;
 use plan::{Plan, Task};
 
 /// `output[r][t][n] = activation(bias[n] + sum_k left[r][t][k] * weights[k][n] + residual[r][t][n])`, where row `t` of `left`

@@ -1,0 +1,41 @@
+//! Structures lie in memory as the kernels have them.
+
+use mimi_cuda_testing::Host;
+
+use super::Mirrored;
+use crate::launch::{attention, depthwise, entries, norm, pointwise, search, upsample};
+use crate::{FAULTS, Session};
+
+fn check<T: Mirrored>(kernels: &[&str]) {
+    let host = Host::load();
+    assert_eq!(host.field(T::NAME, ""), Some((0, size_of::<T>())), "{}", T::NAME);
+    for &(field, offset, size) in T::FIELDS {
+        assert_eq!(host.field(T::NAME, field), Some((offset, size)), "{}.{field}", T::NAME);
+    }
+    for kernel in kernels {
+        assert_eq!(host.arguments(kernel), Some(size_of::<T>()), "arguments of {kernel}");
+    }
+}
+
+#[test]
+fn arguments() {
+    check::<norm::NormArguments>(&["normalise"]);
+    check::<pointwise::PointwiseArguments>(&["activation", "add", "gate", "snake", "silence"]);
+    check::<pointwise::CopyArguments>(&["copy"]);
+    check::<depthwise::DepthwiseArguments>(&["depthwise"]);
+    check::<upsample::UpsampleArguments>(&["upsample"]);
+    check::<entries::EntriesArguments>(&["entries"]);
+    check::<search::SearchArguments>(&["search_few", "search_many"]);
+    check::<search::CodesArguments>(&["codes"]);
+    check::<attention::AttentionArguments>(&["attention"]);
+}
+
+#[test]
+fn sessions() {
+    let host = Host::load();
+    assert_eq!(host.field("Session", ""), Some((0, size_of::<Session>())));
+    assert_eq!(host.field("Session", "frames"), Some((std::mem::offset_of!(Session, frames), 8)));
+    assert_eq!(host.field("Session", "parity"), Some((std::mem::offset_of!(Session, parity), 4)));
+    let text = crate::kernels_text();
+    assert!(text.contains(&format!("FAULTS = {FAULTS} }};")));
+}
