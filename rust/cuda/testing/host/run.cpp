@@ -309,7 +309,7 @@ int order_of_environment() {
 }
 
 std::mutex one_at_a_time;
-int order = order_of_environment();
+thread_local int order = order_of_environment();
 
 }  // namespace
 
@@ -330,7 +330,8 @@ const unsigned long long* mimi_warp_exchange(const char* name, unsigned mask, un
     return block.warps[warp].values;
 }
 
-// Whether blocks and threads go backwards from now on; the environment's MIMI_HOST_ORDER=backwards says so from the start.
+// Whether blocks and threads go backwards in what the calling thread launches from now on. MIMI_HOST_ORDER=backwards in the
+// environment says so from the start.
 void mimi_host_order(int backwards) { order = backwards; }
 
 // Runs a kernel: 0, or 1 where there is none of the name, 2 where the grid, the block or the shared memory are not what a
@@ -358,7 +359,7 @@ int mimi_host_launch(const char* name, const uint32_t grid[3], const uint32_t th
     }
     uint64_t blocks = uint64_t(grid[0]) * grid[1] * grid[2];
     for (uint64_t i = 0; i < blocks; i++) {
-        uint64_t at = order ? blocks - 1 - i : i;
+        uint64_t at = block.backwards ? blocks - 1 - i : i;
         blockIdx = {unsigned(at % grid[0]), unsigned(at / grid[0] % grid[1]), unsigned(at / grid[0] / grid[1])};
         run_block(shared);
     }

@@ -105,7 +105,7 @@ impl Host {
         (found == 0).then_some((offset as usize, size as usize))
     }
 
-    /// Sets the order of turns, for all who use the library.
+    /// Sets the order of turns in what the calling thread launches.
     pub fn order(&self, order: Order) {
         // SAFETY: the function has this type.
         unsafe {

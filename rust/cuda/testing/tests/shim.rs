@@ -41,7 +41,6 @@ fn counted(count: usize) -> Vec<f32> {
     (0..count).map(|i| i as f32).collect()
 }
 
-/// The order is one for all tests of the process: those that set it are one test.
 #[test]
 fn barriers_hold_in_any_order_and_their_lack_shows() {
     let (host, x) = (host(), counted(192));
