@@ -10,7 +10,7 @@
 enum Edge { EDGE_ZERO = 0, EDGE_REPLICATE = 1 };
 enum Norm { NORM_NONE = 0, NORM_LAYER = 1, NORM_RMS = 2 };
 
-struct Product {
+struct ProductArguments {
     const float* x;            // (rows, steps, c_in)
     const void* weights;       // see below; of one column in float32: (depth)
     const float* scales;       // of int8: (groups, panels of columns)
@@ -43,18 +43,18 @@ enum { PART = 512 };
 __device__ __forceinline__ u32 smaller(u32 a, u32 b) { return a < b ? a : b; }
 __device__ __forceinline__ u32 blocks_of(u32 a, u32 b) { return (a + b - 1) / b; }
 
-__device__ __forceinline__ u32 part_end(const Product& p, u32 from) {
+__device__ __forceinline__ u32 part_end(const ProductArguments& p, u32 from) {
     u32 end = smaller((from / PART + 1) * PART, p.depth);
     return p.run == p.depth ? end : smaller(end, (from / p.run + 1) * p.run);
 }
 
 // How many parts end at a depth where one ends, or before it.
-__device__ __forceinline__ u32 parts_before(const Product& p, u32 depth) {
+__device__ __forceinline__ u32 parts_before(const ProductArguments& p, u32 depth) {
     u32 cuts = blocks_of(depth, PART);
     return p.run == p.depth ? cuts : cuts + blocks_of(depth, p.run) - blocks_of(depth, p.common);
 }
 
-__device__ __forceinline__ u32 part_count(const Product& p) { return parts_before(p, p.depth); }
+__device__ __forceinline__ u32 part_count(const ProductArguments& p) { return parts_before(p, p.depth); }
 
 // ---- Weights: panels of four columns; in a panel, quads of four depths; in a quad, the four depths of each column. A panel
 // is filled up to whole quads.
@@ -99,37 +99,37 @@ template <> struct Stored<INT8> {
 struct Left {
     const float* at;
     u32 from, to;
-    __device__ __forceinline__ bool resting() const { return from > to; }
 };
 
-__device__ __forceinline__ bool row_rests(const Product& p, u32 row) { return p.sessions && !p.sessions[row].state; }
+__device__ __forceinline__ bool row_rests(const ProductArguments& p, u32 row) { return p.sessions && !p.sessions[row].state; }
 
-__device__ __forceinline__ Left left_row(const Product& p, u32 m) {
+__device__ __forceinline__ Left left_row(const ProductArguments& p, u32 m) {
     u32 row = m / p.outputs, t = m - row * p.outputs;
-    if (row >= p.rows || row_rests(p, row)) return {p.x, 1, 0};
     i64 first = ((i64)t * p.stride - p.history) * p.c_in, length = (i64)p.steps * p.c_in, end = length - first;
     u32 from = first < 0 ? (u32)-first : 0;
     return {p.x + row * length + first, from, end < 0x7fffffff ? (u32)end : 0x7fffffffu};
 }
 
 // Where an element lies in its row, counted from the first that the row sees.
-__device__ __forceinline__ u32 offset_of(const Product& p, u32 k) {
+__device__ __forceinline__ u32 offset_of(const ProductArguments& p, u32 k) {
     return p.run == p.depth ? k : k + k / p.run * (p.dilation - 1) * p.run;
 }
 
 // One of the two copies of a session's history.
-__device__ __forceinline__ float* history_copy(const Product& p, const Session& session, u32 copy) {
+__device__ __forceinline__ float* history_copy(const ProductArguments& p, const Session& session, u32 copy) {
     return session.state + p.history_at + (u64)copy * p.history * p.c_in;
 }
 
 // Where the input at a place of a row lies, counted in floats from the row's first input: in the history for places below
 // zero. Null stands for zero.
-__device__ __forceinline__ const float* place_in_row(const Product& p, u32 row, i64 at) {
+__device__ __forceinline__ const float* place_in_row(const ProductArguments& p, u32 row, i64 at) {
     i64 length = (i64)p.steps * p.c_in;
     const float* x = p.x + row * length;
     if (at >= 0 && at < length) return x + at;
-    if (at < 0 && p.sessions && p.sessions[row].frames > 0) {
-        return history_copy(p, p.sessions[row], p.sessions[row].parity) + (at + (i64)p.history * p.c_in);
+    if (at < 0 && p.sessions) {
+        const Session session = p.sessions[row];
+        if (!session.state) return nullptr;
+        if (session.frames > 0) return history_copy(p, session, session.parity) + (at + (i64)p.history * p.c_in);
     }
     if (p.edge != EDGE_REPLICATE) return nullptr;
     u32 channel = (u32)((at + (i64)p.history * p.c_in) % p.c_in);
@@ -137,7 +137,7 @@ __device__ __forceinline__ const float* place_in_row(const Product& p, u32 row, 
 }
 
 // Where the element at depth `k` of row `m` lies; null stands for zero.
-__device__ __forceinline__ const float* place(const Product& p, const Left& left, u32 m, u32 k) {
+__device__ __forceinline__ const float* place(const ProductArguments& p, const Left& left, u32 m, u32 k) {
     u32 offset = offset_of(p, k);
     if (offset >= left.from && offset < left.to) return left.at + offset;
     u32 row = m / p.outputs;
@@ -145,18 +145,16 @@ __device__ __forceinline__ const float* place(const Product& p, const Left& left
 }
 
 // Depths `k` to `k + 3` of row `m`, zeros from `end` on.
-__device__ __forceinline__ float4 four_of(const Product& p, const Left& left, u32 m, u32 k, u32 end) {
+__device__ __forceinline__ float4 four_of(const ProductArguments& p, const Left& left, u32 m, u32 k, u32 end) {
     float four[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (!left.resting() && k < end) {
-        if (p.wide) {
-            const float* at = place(p, left, m, k);
-            if (at) return *(const float4*)at;
-        } else {
+    if (p.wide) {
+        const float* at = k < end ? place(p, left, m, k) : nullptr;
+        if (at) return *(const float4*)at;
+    } else {
 #pragma unroll
-            for (u32 i = 0; i < 4; i++) {
-                const float* at = k + i < end ? place(p, left, m, k + i) : nullptr;
-                if (at) four[i] = *at;
-            }
+        for (u32 i = 0; i < 4; i++) {
+            const float* at = k + i < end ? place(p, left, m, k + i) : nullptr;
+            if (at) four[i] = *at;
         }
     }
     return make_float4(four[0], four[1], four[2], four[3]);
@@ -166,7 +164,7 @@ __device__ __forceinline__ float4 four_of(const Product& p, const Left& left, u3
 
 // Writes the last inputs of each row to the other copy of its history. The threads of the grid share that: this is number
 // `thread` of `threads`.
-__device__ __forceinline__ void remember(const Product& p, u64 thread, u64 threads) {
+__device__ __forceinline__ void remember(const ProductArguments& p, u64 thread, u64 threads) {
     if (!p.sessions || p.history == 0) return;
     u32 length = p.history * p.c_in;
     // Inputs filled up at the end of a clip are remembered as well, as on the CPU.
@@ -183,26 +181,26 @@ __device__ __forceinline__ void remember(const Product& p, u64 thread, u64 threa
 }
 
 // Stores a whole sum.
-__device__ __forceinline__ void store_sum(const Product& p, u32 m, u32 n, float sum) {
+__device__ __forceinline__ void store_sum(const ProductArguments& p, u32 m, u32 n, float sum) {
     if (row_rests(p, m / p.outputs)) return;
     u64 at = (u64)m * p.columns + n;
     p.out[at] = finish(sum, p.residual, at, p.activation);
 }
 
 // Where a part of a sum is kept for the block that puts the parts together.
-__device__ __forceinline__ float* kept(const Product& p, u32 part, u32 m, u32 n) {
+__device__ __forceinline__ float* kept(const ProductArguments& p, u32 part, u32 m, u32 n) {
     return p.sums + ((u64)part * p.rows * p.outputs + m) * p.columns + n;
 }
 
 // The parts of a sum, added in their order.
-__device__ __forceinline__ float sum_of_parts(const Product& p, u32 parts, u32 m, u32 n) {
+__device__ __forceinline__ float sum_of_parts(const ProductArguments& p, u32 parts, u32 m, u32 n) {
     float sum = __ldcg(kept(p, 0, m, n));
     for (u32 part = 1; part < parts; part++) sum += __ldcg(kept(p, part, m, n));
     return sum;
 }
 
 // Whether this block is the last of `count` that keep parts for the same outputs. All its threads call it.
-__device__ __forceinline__ bool arrives_last(const Product& p, u32 outputs, u32 count) {
+__device__ __forceinline__ bool arrives_last(const ProductArguments& p, u32 outputs, u32 count) {
     __threadfence();
     __syncthreads();
     bool last = false;

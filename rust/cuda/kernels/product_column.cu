@@ -4,15 +4,16 @@
 
 enum { COLUMN_THREADS = 128, COLUMN_OUTPUTS = 8, COLUMN_ROWS = COLUMN_THREADS / LANES * COLUMN_OUTPUTS };
 
-extern "C" __global__ void __launch_bounds__(COLUMN_THREADS, 8) product_column(const Product p) {
+extern "C" __global__ void __launch_bounds__(COLUMN_THREADS, 8) product_column(const ProductArguments p) {
     __shared__ float sums[COLUMN_ROWS * (LANES + 1)];
     const u32 thread = threadIdx.x, lane = thread % LANES, first_row = blockIdx.x * COLUMN_ROWS;
     remember(p, (u64)blockIdx.x * COLUMN_THREADS + thread, (u64)gridDim.x * COLUMN_THREADS);
     for (u32 i = 0; i < COLUMN_OUTPUTS; i++) {
         u32 row = thread / LANES * COLUMN_OUTPUTS + i, m = first_row + row;
-        Left left = left_row(p, m);
+        const bool there = m < p.rows * p.outputs && !row_rests(p, m / p.outputs);
+        const Left left = left_row(p, there ? m : 0);
         float sum = 0.0f;
-        for (u32 run = 0; run < p.depth && !left.resting(); run += p.run) {
+        for (u32 run = 0; run < p.depth && there; run += p.run) {
             for (u32 k = lane; k < p.run; k += LANES) {
                 const float* at = place(p, left, m, run + k);
                 sum = fmaf(at ? *at : 0.0f, __ldg((const float*)p.weights + run + k), sum);

@@ -2,40 +2,60 @@
 // segments of 512 depths, 32 KB of float32 weights, and asks for all of them before it waits for any. Then each of its first
 // threads takes one column of one row through one segment, out of shared memory.
 
-enum { FEW_THREADS = 256, FEW_CHAINS = 128, SEGMENT_QUADS = PART / 4, SEGMENT_FLOATS = PART + 4 };
+enum { FEW_THREADS = 256, FEW_CHAINS = 128, SEGMENT_QUADS = PART / 4, SEGMENT_FLOATS = PART + 4, FEW_AHEAD = 4, FEW_FOURS = 4 };
 
 // Adds the products of the depths from `from` up to `to` of a segment to a sum, in their order. Quads of the column are
 // COLUMNS apart.
 template <int precision>
 __device__ __forceinline__ float few_chain(float sum, const typename Stored<precision>::Four* column, const float* x,
                                            u32 from, u32 to) {
+    typedef typename Stored<precision>::Four Four;
     u32 k = from;
-    // Only runs of an odd number of depths begin or end within a quad.
-    while (k < to && (k % 4 != 0 || k + 4 > to)) {
-        float4 w = Stored<precision>::widen(column[k / 4 * COLUMNS]);
-        u32 at = k % 4;
-        sum = fmaf(x[k], at == 0 ? w.x : at == 1 ? w.y : at == 2 ? w.z : w.w, sum);
-        k++;
+    // Quads are read ahead of the additions, which wait for each other.
+    if (k % 4 == 0 && k + 4 * FEW_AHEAD <= to) {
+        Four w[FEW_AHEAD];
+        float4 v[FEW_AHEAD];
+#pragma unroll
+        for (u32 i = 0; i < FEW_AHEAD; i++) {
+            w[i] = column[(k / 4 + i) * COLUMNS];
+            v[i] = *(const float4*)(x + k + 4 * i);
+        }
+#pragma unroll 1
+        for (; k + 4 * FEW_AHEAD <= to; k += 4 * FEW_AHEAD) {
+            const bool more = k + 8 * FEW_AHEAD <= to;
+            Four w_next[FEW_AHEAD];
+            float4 v_next[FEW_AHEAD];
+#pragma unroll
+            for (u32 i = 0; i < FEW_AHEAD; i++) {
+                u32 quad = k / 4 + i + (more ? FEW_AHEAD : 0);
+                w_next[i] = column[quad * COLUMNS];
+                v_next[i] = *(const float4*)(x + 4 * quad);
+            }
+#pragma unroll
+            for (u32 i = 0; i < FEW_AHEAD; i++) {
+                float4 four = Stored<precision>::widen(w[i]);
+                sum = fmaf(v[i].x, four.x, sum);
+                sum = fmaf(v[i].y, four.y, sum);
+                sum = fmaf(v[i].z, four.z, sum);
+                sum = fmaf(v[i].w, four.w, sum);
+                w[i] = w_next[i];
+                v[i] = v_next[i];
+            }
+        }
     }
-#pragma unroll 4
-    for (; k + 4 <= to; k += 4) {
-        float4 w = Stored<precision>::widen(column[k / 4 * COLUMNS]), v = *(const float4*)(x + k);
-        sum = fmaf(v.x, w.x, sum);
-        sum = fmaf(v.y, w.y, sum);
-        sum = fmaf(v.z, w.z, sum);
-        sum = fmaf(v.w, w.w, sum);
-    }
+    // What is left over, and runs that begin within a quad.
+#pragma unroll 1
     for (; k < to; k++) {
-        float4 w = Stored<precision>::widen(column[k / 4 * COLUMNS]);
+        float4 four = Stored<precision>::widen(column[k / 4 * COLUMNS]);
         u32 at = k % 4;
-        sum = fmaf(x[k], at == 0 ? w.x : at == 1 ? w.y : w.z, sum);
+        sum = fmaf(x[k], at == 0 ? four.x : at == 1 ? four.y : at == 2 ? four.z : four.w, sum);
     }
     return sum;
 }
 
 // The same, group by group where these have scales. `first` is the segment's first depth, `scales` the column's.
 template <int precision>
-__device__ __forceinline__ float few_sum(const Product& p, float sum, const typename Stored<precision>::Four* column,
+__device__ __forceinline__ float few_sum(const ProductArguments& p, float sum, const typename Stored<precision>::Four* column,
                                          const float* x, const float* scales, u32 first, u32 from, u32 to) {
     if (precision != INT8) return few_chain<precision>(sum, column, x, from, to);
     u32 width = blocks_of(p.columns, COLUMNS) * COLUMNS;
@@ -48,8 +68,38 @@ __device__ __forceinline__ float few_sum(const Product& p, float sum, const type
     return sum;
 }
 
+// Gathers what the block's rows see of the inputs between two depths.
+__device__ __forceinline__ void few_inputs(const ProductArguments& p, float* x, u32 first_row, u32 rows, u32 from, u32 to) {
+    const u32 bits = p.segment_bits + 7, fours = 1u << bits, count = rows << bits;  // 128 quads a segment
+    auto put = [&](u32 i, float4 four) {
+        u32 row = i >> bits, k = (i & (fours - 1)) * 4;
+        *(float4*)(x + ((row << p.segment_bits) + k / PART) * SEGMENT_FLOATS + k % PART) = four;
+    };
+    auto get = [&](u32 i) {
+        u32 row = i >> bits, m = first_row + row;
+        return four_of(p, left_row(p, m), m, from + (i & (fours - 1)) * 4, to);
+    };
+    if (!p.wide) {
+#pragma unroll 1
+        for (u32 i = threadIdx.x; i < count; i += FEW_THREADS) put(i, get(i));
+        return;
+    }
+    // All are on their way before any is waited for.
+    float4 held[FEW_FOURS];
+#pragma unroll
+    for (u32 j = 0; j < FEW_FOURS; j++) {
+        u32 i = threadIdx.x + j * FEW_THREADS;
+        if (i < count) held[j] = get(i);
+    }
+#pragma unroll
+    for (u32 j = 0; j < FEW_FOURS; j++) {
+        u32 i = threadIdx.x + j * FEW_THREADS;
+        if (i < count) put(i, held[j]);
+    }
+}
+
 template <int precision>
-__device__ __forceinline__ void product_few(const Product& p) {
+__device__ __forceinline__ void product_few(const ProductArguments& p) {
     typedef typename Stored<precision>::Four Four;
     extern __shared__ uint4 few_shared[];
     enum { QUAD = COLUMNS * sizeof(Four), UNITS = QUAD / 16, SEGMENT = (SEGMENT_QUADS + 1) * UNITS };
@@ -74,17 +124,8 @@ __device__ __forceinline__ void product_few(const Product& p) {
         }
     }
 
-    const u32 fours = SEGMENT_QUADS << p.segment_bits;
-    for (u32 i = thread; i < rows * fours; i += FEW_THREADS) {
-        u32 row = i >> (p.segment_bits + 7), k = (i & (fours - 1)) * 4;
-        Left left = left_row(p, first_row + row);
-        *(float4*)(x + (row * segments + k / PART) * SEGMENT_FLOATS + k % PART) =
-            four_of(p, left, first_row + row, from + k, to);
-    }
-    if (p.norm) {
-        __syncthreads();
-        few_normalise(p, x, rest, rows, segments);
-    }
+    few_inputs(p, x, first_row, rows, from, to);
+    if (p.norm) few_normalise(p, x, rest, rows, segments);
 #pragma unroll
     for (u32 j = 0; j < 2 * UNITS; j++) {
         u32 i = thread + j * FEW_THREADS, panel = i >> bits, unit = i & ((1u << bits) - 1);
@@ -142,6 +183,6 @@ __device__ __forceinline__ void product_few(const Product& p) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(FEW_THREADS, 3) product_few_float32(const Product p) { product_few<FLOAT32>(p); }
-extern "C" __global__ void __launch_bounds__(FEW_THREADS, 3) product_few_bfloat16(const Product p) { product_few<BFLOAT16>(p); }
-extern "C" __global__ void __launch_bounds__(FEW_THREADS, 3) product_few_int8(const Product p) { product_few<INT8>(p); }
+extern "C" __global__ void __launch_bounds__(FEW_THREADS, 3) product_few_float32(const ProductArguments p) { product_few<FLOAT32>(p); }
+extern "C" __global__ void __launch_bounds__(FEW_THREADS, 3) product_few_bfloat16(const ProductArguments p) { product_few<BFLOAT16>(p); }
+extern "C" __global__ void __launch_bounds__(FEW_THREADS, 3) product_few_int8(const ProductArguments p) { product_few<INT8>(p); }

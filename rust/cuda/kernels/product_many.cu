@@ -27,50 +27,61 @@ template <int rows, int columns, int depths, int thread_rows, int thread_columns
 typedef Tile<32, 32, 64, 2, 4> Small;
 typedef Tile<64, 64, 32, 8, 4> Large;
 
-// Adds the products of the depths from `from` up to `to` of a chunk, in their order.
+// Adds the products of a quad of depths.
 template <class T>
-__device__ __forceinline__ void many_multiply(float (&sums)[T::TALL][T::WIDE], const float* x, const float4* w, u32 from,
-                                              u32 to) {
-    u32 k = from;
-    while (k < to) {
-        if (k % 4 == 0 && k + 4 <= to) {
-            float4 weights[T::WIDE];
+__device__ __forceinline__ void many_quad(float (&sums)[T::TALL][T::WIDE], const float* x, const float4* w) {
+    float4 weights[T::WIDE];
 #pragma unroll
-            for (u32 j = 0; j < T::WIDE; j++) weights[j] = w[k / 4 * T::W_STRIDE + j * T::ACROSS];
+    for (u32 j = 0; j < T::WIDE; j++) weights[j] = w[j * T::ACROSS];
 #pragma unroll
-            for (u32 i = 0; i < T::TALL; i++) {
-                float4 v = *(const float4*)(x + i * T::DOWN * T::X_STRIDE + k);
+    for (u32 i = 0; i < T::TALL; i++) {
+        float4 v = *(const float4*)(x + i * T::DOWN * T::X_STRIDE);
 #pragma unroll
-                for (u32 j = 0; j < T::WIDE; j++) {
-                    sums[i][j] = fmaf(v.x, weights[j].x, sums[i][j]);
-                    sums[i][j] = fmaf(v.y, weights[j].y, sums[i][j]);
-                    sums[i][j] = fmaf(v.z, weights[j].z, sums[i][j]);
-                    sums[i][j] = fmaf(v.w, weights[j].w, sums[i][j]);
-                }
-            }
-            k += 4;
-        } else {
-            // Only where a sum begins or ends within a quad.
-            const float* column = (const float*)(w + k / 4 * T::W_STRIDE) + k % 4;
-#pragma unroll
-            for (u32 i = 0; i < T::TALL; i++) {
-                float v = x[i * T::DOWN * T::X_STRIDE + k];
-#pragma unroll
-                for (u32 j = 0; j < T::WIDE; j++) sums[i][j] = fmaf(v, column[j * T::ACROSS * 4], sums[i][j]);
-            }
-            k++;
+        for (u32 j = 0; j < T::WIDE; j++) {
+            sums[i][j] = fmaf(v.x, weights[j].x, sums[i][j]);
+            sums[i][j] = fmaf(v.y, weights[j].y, sums[i][j]);
+            sums[i][j] = fmaf(v.z, weights[j].z, sums[i][j]);
+            sums[i][j] = fmaf(v.w, weights[j].w, sums[i][j]);
         }
     }
 }
 
+// Adds the products of the depths from `from` up to `to` of a chunk, in their order.
+template <class T>
+__device__ __forceinline__ void many_multiply(float (&sums)[T::TALL][T::WIDE], const float* x, const float4* w, u32 from,
+                                              u32 to) {
+    if (to - from == T::DEPTHS) {
+#pragma unroll
+        for (u32 quad = 0; quad < T::QUADS; quad++) many_quad<T>(sums, x + quad * 4, w + quad * T::W_STRIDE);
+        return;
+    }
+#pragma unroll 1
+    for (u32 k = from; k < to;) {
+        if (k % 4 == 0 && k + 4 <= to) {
+            many_quad<T>(sums, x + k, w + k / 4 * T::W_STRIDE);
+            k += 4;
+            continue;
+        }
+        // Only where a sum begins or ends within a quad.
+        const float* column = (const float*)(w + k / 4 * T::W_STRIDE) + k % 4;
+#pragma unroll
+        for (u32 i = 0; i < T::TALL; i++) {
+            float v = x[i * T::DOWN * T::X_STRIDE + k];
+#pragma unroll
+            for (u32 j = 0; j < T::WIDE; j++) sums[i][j] = fmaf(v, column[j * T::ACROSS * 4], sums[i][j]);
+        }
+        k++;
+    }
+}
+
 template <int precision, class T>
-__device__ __forceinline__ void product_many(const Product& p) {
+__device__ __forceinline__ void product_many(const ProductArguments& p) {
     typedef typename Stored<precision>::Four Four;
     extern __shared__ float4 many_shared[];
     enum { X_FLOATS = T::ROWS * T::X_STRIDE, W_FLOAT4S = T::QUADS * T::W_STRIDE };
     float4* const w_tiles = many_shared;                      // (2, QUADS, W_STRIDE)
     float* const x_tiles = (float*)(w_tiles + 2 * W_FLOAT4S);  // (2, ROWS, X_STRIDE)
-    Left* const lefts = (Left*)(x_tiles + 2 * X_FLOATS);       // (ROWS)
+    Left* const lefts = (Left*)(x_tiles + 2 * X_FLOATS);       // (ROWS); null for those that rest, and past the last
 
     const u32 thread = threadIdx.x, rows = p.rows * p.outputs;
     const u32 first_row = blockIdx.x * T::ROWS, first_column = blockIdx.y * T::COLUMNS_WIDE;
@@ -80,8 +91,10 @@ __device__ __forceinline__ void product_many(const Product& p) {
 
     bool live = false;
     for (u32 i = thread; i < T::ROWS; i += MANY_THREADS) {
-        lefts[i] = left_row(p, first_row + i);
-        live = live || !lefts[i].resting();
+        const u32 m = first_row + i;
+        const bool there = m < rows && !row_rests(p, m / p.outputs);
+        lefts[i] = there ? left_row(p, m) : Left{nullptr, 0, 0};
+        live = live || there;
     }
     if (!__syncthreads_or(live)) return;
 
@@ -101,7 +114,8 @@ __device__ __forceinline__ void product_many(const Product& p) {
 #pragma unroll
         for (u32 j = 0; j < T::X_FOURS; j++) {
             u32 i = thread + j * MANY_THREADS, row = i / T::QUADS;
-            x_next[j] = four_of(p, lefts[row], first_row + row, chunk + i % T::QUADS * 4, to);
+            const Left left = lefts[row];
+            x_next[j] = four_of(p, left, first_row + row, chunk + i % T::QUADS * 4, left.at ? to : 0);
         }
     };
     auto put = [&](u32 copy) {
@@ -199,21 +213,21 @@ __device__ __forceinline__ void product_many(const Product& p) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_float32(const Product p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_float32(const ProductArguments p) {
     product_many<FLOAT32, Small>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_bfloat16(const Product p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_bfloat16(const ProductArguments p) {
     product_many<BFLOAT16, Small>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_int8(const Product p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_int8(const ProductArguments p) {
     product_many<INT8, Small>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_float32(const Product p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_float32(const ProductArguments p) {
     product_many<FLOAT32, Large>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_bfloat16(const Product p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_bfloat16(const ProductArguments p) {
     product_many<BFLOAT16, Large>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_int8(const Product p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_int8(const ProductArguments p) {
     product_many<INT8, Large>(p);
 }

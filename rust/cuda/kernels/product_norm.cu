@@ -6,10 +6,18 @@ __device__ __forceinline__ u32 few_at(u32 row, u32 segments, u32 k) {
     return (row * segments + k / PART) * (PART + 4) + k % PART;
 }
 
-// Normalises whole rows in place. `numbers` has room for two of each row. All threads of the block call it, and barriers
-// stand before and within it.
-__device__ __forceinline__ void few_normalise(const Product& p, float* x, float* numbers, u32 rows, u32 segments) {
+// Normalises whole rows in place. `numbers` has room for two of each row. All 256 threads of the block call it.
+__device__ __forceinline__ void few_normalise(const ProductArguments& p, float* x, float* numbers, u32 rows, u32 segments) {
     const u32 thread = threadIdx.x, lane = thread % LANES, depth = p.depth;
+    // On their way while the sums are taken. A block sees at most 2048 depths.
+    float weight[8], bias[8];
+#pragma unroll
+    for (u32 j = 0; j < 8; j++) {
+        u32 k = thread + j * 256;
+        weight[j] = k < depth ? __ldg(p.norm_weight + k) : 0.0f;
+        bias[j] = k < depth && p.norm == NORM_LAYER ? __ldg(p.norm_bias + k) : 0.0f;
+    }
+    __syncthreads();
     // Whole warps, as they exchange their sums: what has no row of its own repeats the last.
     if (thread / 32 * 2 < rows) {
         u32 row = smaller(thread / LANES, rows - 1);
@@ -47,10 +55,12 @@ __device__ __forceinline__ void few_normalise(const Product& p, float* x, float*
     __syncthreads();
     for (u32 row = 0; row < rows; row++) {
         float mean = numbers[2 * row], inverse = numbers[2 * row + 1];
-        for (u32 k = thread; k < depth; k += blockDim.x) {
+#pragma unroll
+        for (u32 j = 0; j < 8; j++) {
+            u32 k = thread + j * 256;
+            if (k >= depth) break;
             float* at = x + few_at(row, segments, k);
-            float weight = __ldg(p.norm_weight + k);
-            *at = p.norm == NORM_LAYER ? fmaf((*at - mean) * inverse, weight, __ldg(p.norm_bias + k)) : *at * inverse * weight;
+            *at = p.norm == NORM_LAYER ? fmaf((*at - mean) * inverse, weight[j], bias[j]) : *at * inverse * weight[j];
         }
     }
 }

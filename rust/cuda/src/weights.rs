@@ -8,13 +8,22 @@ use crate::{Error, Result};
 
 /// The right matrix of a product `(depth, columns)`, in the order in which the kernels read it, and a bias for each column.
 pub struct Weights {
-    depth: usize,
-    columns: usize,
-    precision: Precision,
-    /// Values, scales, bias, and counters of blocks that put parts of sums together: zeros between two launches.
+    stored: Stored,
+    /// What the addresses lie in.
     memory: Buffer,
-    /// Where scales, bias and counters begin, and the end, in bytes.
-    starts: [usize; 4],
+}
+
+/// Where all of a layer lies on the device.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored {
+    pub(crate) depth: usize,
+    pub(crate) columns: usize,
+    pub(crate) precision: Precision,
+    pub(crate) values: u64,
+    pub(crate) scales: u64,
+    pub(crate) bias: u64,
+    /// Counters of blocks that put parts of sums together: zeros between two launches.
+    pub(crate) arrived: u64,
 }
 
 /// Each of a layer's memories begins at a multiple of this, in bytes.
@@ -23,57 +32,38 @@ const ALIGNMENT: usize = 256;
 /// The most blocks that put parts of sums together, where there are few columns.
 const COUNTERS: usize = 1024;
 
+/// The most blocks that put parts of the sums of a panel of columns together: few rows, in chunks of eight.
+const COUNTERS_OF_A_PANEL: usize = 4;
+
 impl Weights {
     /// Packs a matrix, with a bias per column or none, and brings it to the device.
     ///
     /// # Errors
     /// [`Error::Shape`] if the bias is not as long as the matrix has columns; [`Error::Memory`]; [`Error::Driver`].
     pub fn new(gpu: &Gpu, precision: Precision, matrix: &Strided<'_>, bias: Option<&[f32]>) -> Result<Self> {
-        let (depth, columns) = matrix.shape();
-        if let Some(bias) = bias.filter(|bias| bias.len() != columns) {
-            return Err(Error::Shape(format!("expected a bias of {columns}, got {}", bias.len())));
-        }
-        let packed = Packed::new(precision, matrix, bias);
-        let counters = vec![0_u32; COUNTERS.max(4 * columns.div_ceil(PANEL))];
-        let parts: [&[u8]; 4] = [
-            &packed.values,
-            bytemuck::cast_slice(&packed.scales),
-            bytemuck::cast_slice(&packed.bias),
-            bytemuck::cast_slice(&counters),
-        ];
-        let mut ends = [0; 4];
-        let mut at = 0;
-        for (end, part) in ends.iter_mut().zip(parts) {
-            at += part.len().next_multiple_of(ALIGNMENT);
-            *end = at;
-        }
-        let memory = gpu.buffer(at)?;
-        let mut start = 0;
-        for (end, part) in ends.iter().zip(parts) {
-            if !part.is_empty() {
-                gpu.upload(memory.span().part(start..start + part.len())?, part)?;
-            }
-            start = *end;
-        }
-        Ok(Self { depth, columns, precision, memory, starts: ends })
+        let (image, starts) = image(precision, matrix, bias)?;
+        let memory = gpu.buffer(image.len())?;
+        gpu.upload(memory.span(), &image)?;
+        let stored = Stored::at(memory.span().address(), precision, matrix.shape(), starts);
+        Ok(Self { stored, memory })
     }
 
     /// Rows of the matrix.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.depth
+        self.stored.depth
     }
 
     /// Columns of the matrix.
     #[must_use]
     pub fn columns(&self) -> usize {
-        self.columns
+        self.stored.columns
     }
 
     /// How they are stored.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        self.precision
+        self.stored.precision
     }
 
     /// Bytes held on the device.
@@ -84,22 +74,36 @@ impl Weights {
 
     /// Whether they are stored as one column, in the order of depth.
     pub(crate) fn is_column(&self) -> bool {
-        self.columns == 1 && self.precision == Precision::Float32
+        self.columns() == 1 && self.precision() == Precision::Float32
     }
 
-    pub(crate) fn values_at(&self) -> u64 {
-        self.memory.span().address()
+    pub(crate) fn stored(&self) -> Stored {
+        self.stored
     }
+}
 
-    pub(crate) fn scales_at(&self) -> u64 {
-        self.values_at() + self.starts[0] as u64
+impl Stored {
+    fn at(address: u64, precision: Precision, (depth, columns): (usize, usize), starts: [usize; 4]) -> Self {
+        let [values, scales, bias, arrived] = starts.map(|start| address + start as u64);
+        Self { depth, columns, precision, values, scales, bias, arrived }
     }
+}
 
-    pub(crate) fn bias_at(&self) -> u64 {
-        self.values_at() + self.starts[1] as u64
+/// All of a layer as it lies on the device, and where values, scales, bias and counters begin.
+fn image(precision: Precision, matrix: &Strided<'_>, bias: Option<&[f32]>) -> Result<(Vec<u8>, [usize; 4])> {
+    let (_, columns) = matrix.shape();
+    if let Some(bias) = bias.filter(|bias| bias.len() != columns) {
+        return Err(Error::Shape(format!("expected a bias of {columns}, got {}", bias.len())));
     }
-
-    pub(crate) fn arrived_at(&self) -> u64 {
-        self.values_at() + self.starts[2] as u64
+    let Packed { values, scales, bias } = Packed::new(precision, matrix, bias);
+    let counters = vec![0_u32; COUNTERS.max(COUNTERS_OF_A_PANEL * columns.div_ceil(PANEL))];
+    let parts: [&[u8]; 4] =
+        [&values, bytemuck::cast_slice(&scales), bytemuck::cast_slice(&bias), bytemuck::cast_slice(&counters)];
+    let (mut image, mut starts) = (Vec::new(), [0; 4]);
+    for (start, part) in starts.iter_mut().zip(parts) {
+        image.resize(image.len().next_multiple_of(ALIGNMENT), 0);
+        *start = image.len();
+        image.extend_from_slice(part);
     }
+    Ok((image, starts))
 }

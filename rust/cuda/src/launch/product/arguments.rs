@@ -1,61 +1,62 @@
-//! The arguments of the products' kernels, as `struct Product` in `kernels/product.cu` has them.
+//! The arguments of the products' kernels, as `kernels/product.cu` has them.
 
-use bytemuck::{Pod, Zeroable};
 use mimi_kernels::Activation;
 
 use super::plan::{Plan, common};
 use super::{Edge, Norm, Product, Window};
 use crate::Result;
+use crate::launch::arguments;
 use crate::launch::check::number;
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-pub(crate) struct Arguments {
-    pub(crate) x: u64,
-    pub(crate) weights: u64,
-    pub(crate) scales: u64,
-    pub(crate) bias: u64,
-    pub(crate) residual: u64,
-    pub(crate) out: u64,
-    pub(crate) sessions: u64,
-    pub(crate) sums: u64,
-    pub(crate) arrived: u64,
-    pub(crate) faults: u64,
-    pub(crate) norm_weight: u64,
-    pub(crate) norm_bias: u64,
-    pub(crate) history_at: u64,
-    pub(crate) rows: u32,
-    pub(crate) steps: u32,
-    pub(crate) outputs: u32,
-    pub(crate) c_in: u32,
-    pub(crate) columns: u32,
-    pub(crate) depth: u32,
-    pub(crate) stride: u32,
-    pub(crate) dilation: u32,
-    pub(crate) history: u32,
-    pub(crate) edge: u32,
-    pub(crate) run: u32,
-    pub(crate) common: u32,
-    pub(crate) activation: u32,
-    pub(crate) norm: u32,
-    pub(crate) epsilon: f32,
-    pub(crate) wide: u32,
-    pub(crate) splits: u32,
-    pub(crate) block_rows: u32,
-    pub(crate) panel_bits: u32,
-    pub(crate) segment_bits: u32,
-    pub(crate) block_depth: u32,
-    pub(crate) padding: u32,
+arguments! {
+    pub(in crate::launch) struct ProductArguments {
+        x: u64,
+        weights: u64,
+        scales: u64,
+        bias: u64,
+        residual: u64,
+        out: u64,
+        sessions: u64,
+        sums: u64,
+        arrived: u64,
+        faults: u64,
+        norm_weight: u64,
+        norm_bias: u64,
+        history_at: u64,
+        rows: u32,
+        steps: u32,
+        outputs: u32,
+        c_in: u32,
+        columns: u32,
+        depth: u32,
+        stride: u32,
+        dilation: u32,
+        history: u32,
+        edge: u32,
+        run: u32,
+        common: u32,
+        activation: u32,
+        norm: u32,
+        epsilon: f32,
+        wide: u32,
+        splits: u32,
+        block_rows: u32,
+        panel_bits: u32,
+        segment_bits: u32,
+        block_depth: u32,
+        padding: u32,
+    }
 }
 
-impl Arguments {
+impl ProductArguments {
     /// The arguments of a product that was checked, with room for sums where it splits them.
     pub(crate) fn of(product: &Product<'_>, plan: &Plan, sums: u64) -> Result<Self> {
         let Product { weights, input, output, residual, rows, steps, outputs, window, norm, activation, .. } = *product;
         let Window { channels, taps, stride, dilation, history, history_at, edge } = window;
         // What is not longer than a row of the left matrix, or the history, is counted in 32 bits.
         number("a window", history.saturating_add((taps - 1) * dilation).saturating_add(1).saturating_mul(channels))?;
-        let (depth, run) = (weights.depth(), if dilation == 1 { weights.depth() } else { channels });
+        let stored = weights.stored();
+        let (depth, run) = (stored.depth, if dilation == 1 { stored.depth } else { channels });
         let address = |span: Option<crate::Span<'_>>| span.map_or(0, |span| span.address());
         let (norm, norm_weight, norm_bias, epsilon) = match norm {
             None => (0, 0, 0, 0.0),
@@ -65,14 +66,14 @@ impl Arguments {
         let (depth, run) = (number("depth", depth)?, number("channels", run)?);
         Ok(Self {
             x: input.address(),
-            weights: weights.values_at(),
-            scales: weights.scales_at(),
-            bias: weights.bias_at(),
+            weights: stored.values,
+            scales: stored.scales,
+            bias: stored.bias,
             residual: address(residual),
             out: output.address(),
             sessions: address(product.sessions),
             sums,
-            arrived: weights.arrived_at(),
+            arrived: stored.arrived,
             faults: product.faults.address(),
             norm_weight,
             norm_bias,
@@ -81,7 +82,7 @@ impl Arguments {
             steps: number("steps", steps)?,
             outputs: number("outputs", outputs)?,
             c_in: number("channels", channels)?,
-            columns: number("columns", weights.columns())?,
+            columns: number("columns", stored.columns)?,
             depth,
             stride: number("stride", stride)?,
             dilation: number("dilation", dilation)?,

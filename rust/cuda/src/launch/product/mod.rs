@@ -1,18 +1,17 @@
 //! The product of a signal, or of what a convolution sees of it, and weights.
 
-mod arguments;
-mod plan;
-#[cfg(test)]
-mod tests;
+pub(super) mod arguments;
+pub(super) mod plan;
 
 use mimi_kernels::Activation;
 
 use super::check::{are_apart, floats, has_bytes, is_tensor, number};
 use super::session::{FAULTS, Session};
+use super::{Launch, Normalise, Rows, normalise};
 use crate::driver::{Gpu, Span};
 use crate::weights::Weights;
 use crate::{Error, Result};
-use arguments::Arguments;
+use arguments::ProductArguments;
 pub(super) use arguments::activation_number;
 use plan::{Plan, Task};
 
@@ -21,6 +20,7 @@ use plan::{Plan, Task};
 ///
 /// Every sum is taken in the order of the CPU's kernels with 16 lanes, whatever the number of rows and outputs, so that the
 /// bits are the same.
+#[derive(Clone, Copy)]
 pub struct Product<'a> {
     /// `(window.taps * window.channels, columns)`.
     pub weights: &'a Weights,
@@ -109,7 +109,7 @@ pub enum Norm<'a> {
     },
 }
 
-/// Launches a product.
+/// Launches a product; where a norm before it cannot be taken in the same launch, that first.
 ///
 /// # Errors
 /// [`Error::Shape`] where lengths do not fit each other or the output lies in the input; [`Error::Memory`];
@@ -119,21 +119,37 @@ pub fn product(gpu: &Gpu, product: &Product<'_>) -> Result<()> {
     if product.rows == 0 || product.outputs == 0 || product.weights.columns() == 0 {
         return Ok(());
     }
-    let plan = Plan::of(&product.task()?, gpu.info().multiprocessors)?;
-    let sums = if plan.splits {
-        let outputs = product.rows * product.outputs;
-        Some(gpu.piece(floats(&[plan.parts as usize, outputs, product.weights.columns()])?)?)
-    } else {
-        None
-    };
-    let arguments = Arguments::of(product, &plan, sums.as_ref().map_or(0, |sums| sums.span().address()))?;
-    // SAFETY: the spans are as long as the kernel expects, as checked; the weights and the room for sums live until the
-    // stream has come past this launch, as what is freed or taken again later comes after it in the stream.
-    unsafe { gpu.launch(plan.kernel, plan.grid, plan.threads, plan.shared, &arguments) }
+    let task = product.task()?;
+    if let Some(norm) = product.norm.filter(|_| !task.takes_norm()) {
+        let normalised = gpu.piece(product.input.bytes())?;
+        let Product { sessions, rows, steps, window, input: x, .. } = *product;
+        let norm = Normalise { channels: window.channels, norm, x, out: normalised.span() };
+        normalise(gpu, &Rows { sessions, rows, steps }, &norm)?;
+        let product = Product { input: normalised.span(), norm: None, ..*product };
+        return launch(gpu, &product, &Task { norm: false, ..task });
+    }
+    launch(gpu, product, &task)
+}
+
+fn launch(gpu: &Gpu, product: &Product<'_>, task: &Task) -> Result<()> {
+    let plan = Plan::of(task, gpu.info().multiprocessors);
+    let sums = plan.splits.then(|| gpu.piece(product.sums(&plan)?)).transpose()?;
+    prepare(product, &plan, sums.as_ref().map_or(0, |sums| sums.span().address()))?.on(gpu)
+}
+
+/// The launch of a checked product, with room for its sums where the plan splits them.
+pub(super) fn prepare(product: &Product<'_>, plan: &Plan, sums: u64) -> Result<Launch<ProductArguments>> {
+    let arguments = ProductArguments::of(product, plan, sums)?;
+    Ok(Launch { name: plan.kernel, grid: plan.grid, block: plan.threads, shared: plan.shared, arguments })
 }
 
 impl Product<'_> {
-    fn check(&self) -> Result<()> {
+    /// The bytes of the parts of all sums.
+    pub(super) fn sums(&self, plan: &Plan) -> Result<usize> {
+        floats(&[plan.parts as usize, self.rows * self.outputs, self.weights.columns()])
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
         let Window { channels, taps, stride, dilation, history, .. } = self.window;
         let depth = taps.checked_mul(channels);
         if depth != Some(self.weights.depth()) || depth == Some(0) || stride == 0 || dilation == 0 {
@@ -180,7 +196,7 @@ impl Product<'_> {
         }
     }
 
-    fn task(&self) -> Result<Task> {
+    pub(super) fn task(&self) -> Result<Task> {
         let depth = self.weights.depth();
         let run = if self.window.dilation == 1 { depth } else { self.window.channels };
         Ok(Task {

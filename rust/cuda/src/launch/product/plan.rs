@@ -3,7 +3,6 @@
 use mimi_kernels::Precision;
 
 use crate::packing::PANEL;
-use crate::{Error, Result};
 
 /// Depths of a part of a sum, as on the CPU.
 pub(crate) const PART: u32 = 512;
@@ -20,13 +19,13 @@ const FEW_PARTS: u32 = 8 << 10;
 
 /// The tiles of many rows.
 const MANY_THREADS: u32 = 128;
-const SMALL: Tile = Tile {
+pub(super) const SMALL: Tile = Tile {
     name: ["product_small_float32", "product_small_bfloat16", "product_small_int8"],
     rows: 32,
     columns: 32,
     depths: 64,
 };
-const LARGE: Tile = Tile {
+pub(super) const LARGE: Tile = Tile {
     name: ["product_large_float32", "product_large_bfloat16", "product_large_int8"],
     rows: 64,
     columns: 64,
@@ -54,6 +53,13 @@ pub(crate) struct Task {
     pub(crate) norm: bool,
 }
 
+impl Task {
+    /// Whether a norm of the rows can be taken in the same launch: where a block sees a whole row, and few see the same.
+    pub(crate) fn takes_norm(&self) -> bool {
+        !self.column && self.outputs <= FEW && self.depth <= FEW_SEGMENTS * PART
+    }
+}
+
 /// A kernel's launch, and what its blocks take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -73,16 +79,16 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// The plan for a device of so many multiprocessors.
-    pub(crate) fn of(task: &Task, multiprocessors: u32) -> Result<Self> {
+    pub(crate) fn of(task: &Task, multiprocessors: u32) -> Self {
         let blocks = BLOCKS_EACH * multiprocessors.max(1);
         if task.column {
-            return Ok(Self::column(task));
+            return Self::column(task);
         }
         if task.outputs <= FEW {
             return Self::few(task, blocks);
         }
         let tile = if task.columns > SMALL.columns && LARGE.count(task) >= blocks { LARGE } else { SMALL };
-        Ok(Self::many(task, tile, blocks))
+        Self::many(task, tile, blocks)
     }
 
     fn column(task: &Task) -> Self {
@@ -107,15 +113,11 @@ impl Plan {
     }
 
     /// A block takes as many rows as there are, up to eight, then as many segments as fit, then panels.
-    pub(crate) fn few(task: &Task, blocks: u32) -> Result<Self> {
+    pub(super) fn few(task: &Task, blocks: u32) -> Self {
         let block_rows = task.outputs.min(FEW_ROWS).next_power_of_two();
         let all = task.depth.div_ceil(PART).next_power_of_two();
         let (block_rows, segments) = if task.norm {
             // A block must see whole rows.
-            if all > FEW_SEGMENTS {
-                let most = FEW_SEGMENTS * PART;
-                return Err(Error::Shape(format!("expected a norm of up to {most} channels, got {}", task.depth)));
-            }
             (block_rows.min(FEW_SEGMENTS_OF_ROWS / all), all)
         } else {
             (block_rows, all.min(FEW_SEGMENTS).min(FEW_SEGMENTS_OF_ROWS / block_rows))
@@ -133,7 +135,7 @@ impl Plan {
         let tile = block_panels * segments * (PART / 4 + 1) * quad;
         let rows = block_rows * segments * (PART + 4) * 4;
         let rest = (block_rows * 8).max(if splits || parts == 1 { 0 } else { kept });
-        Ok(Self {
+        Self {
             kernel: pick(["product_few_float32", "product_few_bfloat16", "product_few_int8"], task.precision),
             grid: [panels.div_ceil(block_panels), groups, chunks],
             threads: FEW_THREADS,
@@ -144,11 +146,11 @@ impl Plan {
             block_rows,
             panel_bits: block_panels.trailing_zeros(),
             segment_bits: segments.trailing_zeros(),
-        })
+        }
     }
 
     /// Parts of sums are shared out as well where there are too few tiles.
-    fn many(task: &Task, tile: Tile, blocks: u32) -> Self {
+    pub(super) fn many(task: &Task, tile: Tile, blocks: u32) -> Self {
         let (tiles, segments) = (tile.count(task), task.depth.div_ceil(PART));
         let wanted = if tiles < blocks { blocks.div_ceil(tiles).min(segments) } else { 1 };
         let block_segments = segments.div_ceil(wanted);
@@ -167,7 +169,7 @@ impl Plan {
 
 /// A tile of the output, and depths that are in shared memory at a time.
 #[derive(Clone, Copy)]
-struct Tile {
+pub(super) struct Tile {
     name: [&'static str; 3],
     rows: u32,
     columns: u32,

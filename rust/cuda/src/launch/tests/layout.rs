@@ -3,7 +3,7 @@
 use mimi_cuda_testing::Host;
 
 use super::Mirrored;
-use crate::launch::{attention, depthwise, entries, norm, pointwise, search, upsample};
+use crate::launch::{attention, depthwise, entries, norm, pointwise, product, search, upsample};
 use crate::{FAULTS, Session};
 
 fn check<T: Mirrored>(kernels: &[&str]) {
@@ -19,6 +19,11 @@ fn check<T: Mirrored>(kernels: &[&str]) {
 
 #[test]
 fn arguments() {
+    let products = ["few", "small", "large"]
+        .into_iter()
+        .flat_map(|way| ["float32", "bfloat16", "int8"].map(|precision| format!("product_{way}_{precision}")));
+    let products: Vec<_> = products.chain(["product_column".into()]).collect();
+    check::<product::arguments::ProductArguments>(&products.iter().map(String::as_str).collect::<Vec<_>>());
     check::<norm::NormArguments>(&["normalise"]);
     check::<pointwise::PointwiseArguments>(&["activation", "add", "gate", "snake", "silence"]);
     check::<pointwise::CopyArguments>(&["copy"]);
