@@ -146,6 +146,16 @@ def test_a_flood_of_small_messages_waits_for_itself(demo, try_beside):
     np.testing.assert_array_equal(joined(try_beside(bad))[1], demo.encode(CLIP[:2500]))
 
 
+def test_a_client_ahead_of_the_work_is_not_taken_for_dead(demo):
+    """Its answer to a ping would wait behind all that it has sent, so there are no pings."""
+
+    async def main():
+        async with serving(demo) as server, client(server, "encode"):
+            return [each.ping_interval for each in server._sockets.connections]
+
+    assert asyncio.run(main()) == [None]
+
+
 def test_a_client_that_does_not_read(try_beside):
     """Samples pile up until the time for sending is over; what the server holds meanwhile is bounded by the system."""
     codes = pack_codes(np.zeros((1, 200), np.int64), 1024)

@@ -86,6 +86,7 @@ class Server:
                 compression=None,  # codes do not get shorter, and a short message cannot become a long one
                 max_size=REFUSED_SIZE * settings.message_bytes,
                 max_queue=MESSAGES_READ_AHEAD,
+                ping_interval=None,  # an answer waits behind what its client has sent; silence ends a session anyway
                 close_timeout=CLOSE_SECONDS,
                 server_header=None,
                 logger=connections_log,
