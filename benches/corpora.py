@@ -1,4 +1,4 @@
-"""Corpora: the rate by jobs, what `tokenize` costs beyond `encode`, and the memory of many clips.
+"""Corpora: the rate by jobs and by ranks, what `tokenize` costs beyond `encode`, and the memory of many clips.
 
     pip install '.[corpora]' && python benches/corpora.py [--model DIRECTORY]
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import mimi_codec
+from mimi_codec import corpora
 from mimi_codec.corpora import tokenize
 from mimi_codec.synthetic import write_synthetic
 
@@ -38,9 +41,15 @@ def clips(root: Path, count: int, seconds: float) -> Path:
 
 
 def timed(work: Callable[[], object]) -> Timed:
-    wall, processor = time.perf_counter(), time.process_time()
+    """Seconds by the clock, and of the processors, also those of processes that it started."""
+
+    def processor() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + children.ru_utime + children.ru_stime
+
+    wall, before = time.perf_counter(), processor()
     work()
-    return time.perf_counter() - wall, time.process_time() - processor
+    return time.perf_counter() - wall, processor() - before
 
 
 def interleaved(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, Timed]:
@@ -56,8 +65,31 @@ def interleaved(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str,
     }
 
 
-def rates(codec: mimi_codec.TokenCodec, place: Path, args: argparse.Namespace) -> None:
-    """Clips of ten seconds: `encode` alone, then `tokenize` with each number of jobs."""
+def ranks(world: int, root: Path, out: Path, weights: Path, file_format: str) -> None:
+    """`mimi tokenize` as so many processes at once, which load the model each for itself."""
+    words = [
+        "tokenize",
+        root,
+        "-o",
+        out,
+        "--model",
+        weights,
+        "-k",
+        8,
+        "--shards",
+        4,
+        "--format",
+        file_format,
+        "--quiet",
+    ]
+    command = [sys.executable, "-m", "mimi_codec", *map(str, words), "--threads", "1", "--world", str(world), "--rank"]
+    processes = [subprocess.Popen([*command, str(rank)]) for rank in range(world)]
+    assert [process.wait() for process in processes] == [0] * world
+    assert corpora.status(out).complete
+
+
+def rates(codec: mimi_codec.TokenCodec, weights: Path, place: Path, args: argparse.Namespace) -> None:
+    """Clips of ten seconds: `encode` alone, then `tokenize` with each number of jobs and of ranks."""
     root = clips(place / "clips", args.clips, args.seconds)
     sounds = [mimi_codec.read_audio(path, RATE) for path in sorted(root.iterdir())]
     outputs = iter(range(10**6))
@@ -74,6 +106,10 @@ def rates(codec: mimi_codec.TokenCodec, place: Path, args: argparse.Namespace) -
     }
     for jobs in args.jobs:
         ways[f"tokenize, jobs={jobs}"] = lambda jobs=jobs: run(jobs)  # type: ignore[misc]
+    for world in args.ranks:
+        ways[f"mimi tokenize, world={world}"] = lambda world=world: ranks(  # type: ignore[misc]
+            world, root, place / f"out{next(outputs)}", weights, args.format
+        )
     found = interleaved(ways, args.rounds)
     audio = args.clips * args.seconds
     alone = found["encode"]
@@ -116,6 +152,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--ranks", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--format", default="parquet")
     parser.add_argument("--many", type=int, default=10_000, help="short clips for the memory; 0 for none")
@@ -123,10 +160,10 @@ def main() -> None:
     print(mimi_codec.build_info())
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
-        weights = args.model or write_synthetic(place / "weights")
+        weights = Path(args.model or write_synthetic(place / "weights"))
         codec = mimi_codec.load(weights, parts="encoder", num_codebooks=8, threads=1)
         assert isinstance(codec, mimi_codec.TokenCodec)
-        rates(codec, place, args)
+        rates(codec, weights, place, args)
         if args.many:
             memory(place, args.many)
 
