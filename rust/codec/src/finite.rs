@@ -26,7 +26,12 @@ fn check(floats: &[f32], what: &str, exponents: u32) -> Result<()> {
     if bits & SIGN == 0 {
         return Ok(());
     }
-    Err(Error::Numeric(format!("{what} are too large for float32: expected a model with smaller weights")))
+    Err(too_large(what))
+}
+
+/// What is said of values that are not finite, or too large to go on with.
+pub(crate) fn too_large(what: &str) -> Error {
+    Error::Numeric(format!("{what} are too large for float32: expected a model with smaller weights"))
 }
 
 const SIGN: u32 = 1 << 31;

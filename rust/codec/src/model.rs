@@ -67,8 +67,9 @@ impl Model {
     }
 
     fn of(opened: Opened<'_>, source: Option<&Path>, options: &LoadOptions) -> Result<Self> {
-        let options = options.within_processors();
-        let backend = options.backend()?;
+        let mut options = options.within_processors();
+        let backend;
+        (backend, options.device) = options.backend()?;
         let plan = opened.description.plan.needed(options.parts, options.num_codebooks)?;
         let checkpoint = &opened.checkpoint;
         checkpoint.check(&plan.tensors())?;

@@ -29,6 +29,10 @@ pub enum Device {
     /// The kernels of this processor.
     #[default]
     Cpu,
+    /// Our own kernels on the CUDA device of this number; with the feature `cuda`.
+    Cuda(usize),
+    /// The first CUDA device if there is one that works, else the processor.
+    Auto,
     /// The plain candle operations that define each layer, on the CPU: slow.
     CandleCpu,
     /// The same on a CUDA device of this number; with the feature `candle-cuda`.
@@ -74,9 +78,24 @@ impl LoadOptions {
         Self { threads: self.threads.clamp(1, processors), ..self.clone() }
     }
 
-    pub(crate) fn backend(&self) -> Result<Arc<dyn Backend>> {
-        if self.device == Device::Cpu {
-            return Ok(Arc::new(cpu::Kernels::new(self.threads, self.dtype.precision())));
+    /// The backend, and the device that it is on: [`Device::Auto`] finds one.
+    pub(crate) fn backend(&self) -> Result<(Arc<dyn Backend>, Device)> {
+        if self.device != Device::Auto {
+            return Ok((self.backend_on(self.device)?, self.device));
+        }
+        let first = Device::Cuda(0);
+        match self.backend_on(first) {
+            Ok(backend) => Ok((backend, first)),
+            Err(Error::Device(_)) => Ok((self.backend_on(Device::Cpu)?, Device::Cpu)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn backend_on(&self, device: Device) -> Result<Arc<dyn Backend>> {
+        match device {
+            Device::Cpu => return Ok(Arc::new(cpu::Kernels::new(self.threads, self.dtype.precision()))),
+            Device::Cuda(index) => return cuda(index, self.dtype.precision()),
+            _ => {}
         }
         if self.dtype != Dtype::Float32 {
             let message = format!("expected float32 on {}, got {}", self.device, self.dtype);
@@ -84,6 +103,20 @@ impl LoadOptions {
         }
         self.device.composed()
     }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(index: usize, precision: Precision) -> Result<Arc<dyn Backend>> {
+    /// Set to `0`, steps are not recorded as graphs: for measuring what graphs are good for, and for looking at kernels.
+    const GRAPHS: &str = "MIMI_CODEC_CUDA_GRAPHS";
+    let record = std::env::var_os(GRAPHS).is_none_or(|value| value != "0");
+    Ok(Arc::new(crate::ops::cuda::Cuda::open(index, precision, record)?))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(index: usize, _: Precision) -> Result<Arc<dyn Backend>> {
+    let device = Device::Cuda(index);
+    Err(Error::Device(format!("expected a build with the feature `cuda` for device {device}, got one without")))
 }
 
 impl Device {
@@ -102,7 +135,7 @@ impl Device {
         let failed =
             |error: candle_core::Error| Error::Device(format!("expected device {self}, got an error: {error}"));
         match self {
-            Self::Cpu | Self::CandleCpu => Ok(candle_core::Device::Cpu),
+            Self::Cpu | Self::CandleCpu | Self::Cuda(_) | Self::Auto => Ok(candle_core::Device::Cpu),
             // One stream for all threads: a tensor made on one may be used on another.
             Self::CandleCuda(index) => candle_core::Device::new_cuda_with_stream(index).map_err(failed),
             Self::Metal(index) => candle_core::Device::new_metal(index).map_err(failed),
@@ -151,9 +184,11 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Auto => f.write_str("auto"),
             Self::CandleCpu => f.write_str("cpu-candle"),
             Self::CandleCuda(index) => write!(f, "cuda-candle:{index}"),
-            Self::Metal(index) => write!(f, "metal-candle:{index}"),
+            Self::Metal(index) => write!(f, "metal:{index}"),
         }
     }
 }
@@ -161,10 +196,10 @@ impl fmt::Display for Device {
 impl FromStr for Device {
     type Err = Error;
 
-    /// `"cpu"`, `"cpu-candle"`, `"cuda-candle"` or `"metal-candle"`; the last two with a number, as in `"metal-candle:1"`.
+    /// `"cpu"`, `"cuda"`, `"auto"`, `"cpu-candle"`, `"cuda-candle"` or `"metal"`; a GPU may have a number, as in `"cuda:1"`.
     fn from_str(text: &str) -> Result<Self> {
         let unknown = || {
-            let expected = "expected device \"cpu\", \"cpu-candle\", \"cuda-candle\" or \"metal\"";
+            let expected = "expected device \"cpu\", \"cuda\", \"auto\", \"cpu-candle\", \"cuda-candle\" or \"metal\"";
             Error::Device(format!("{expected}, got {text:?}"))
         };
         let (kind, index) = match text.split_once(':') {
@@ -173,9 +208,11 @@ impl FromStr for Device {
         };
         match (kind, index) {
             ("cpu", None) => Ok(Self::Cpu),
+            ("auto", None) => Ok(Self::Auto),
+            ("cuda", index) => Ok(Self::Cuda(index.unwrap_or(0))),
             ("cpu-candle", None) => Ok(Self::CandleCpu),
             ("cuda-candle", index) => Ok(Self::CandleCuda(index.unwrap_or(0))),
-            ("metal-candle", index) => Ok(Self::Metal(index.unwrap_or(0))),
+            ("metal", index) => Ok(Self::Metal(index.unwrap_or(0))),
             _ => Err(unknown()),
         }
     }
@@ -188,11 +225,14 @@ mod tests {
 
     #[test]
     fn names_of_devices_and_types() {
-        for device in [Device::Cpu, Device::CandleCpu, Device::CandleCuda(0), Device::Metal(3)] {
+        for device in
+            [Device::Cpu, Device::Cuda(2), Device::Auto, Device::CandleCpu, Device::CandleCuda(0), Device::Metal(3)]
+        {
             assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
         }
         assert_eq!("cuda-candle".parse::<Device>().unwrap(), Device::CandleCuda(0));
-        for other in ["", "candle", "cuda", "cpu:0", "cpu-candle:0", "cuda-candle:first", "metal-candle:"] {
+        assert_eq!("cuda".parse::<Device>().unwrap(), Device::Cuda(0));
+        for other in ["", "candle", "gpu", "cpu:0", "auto:1", "cuda:", "cpu-candle:0", "cuda-candle:first", "metal:"] {
             assert!(matches!(other.parse::<Device>(), Err(Error::Device(_))), "{other}");
         }
         for dtype in [Dtype::Float32, Dtype::Bfloat16, Dtype::Int8] {

@@ -37,7 +37,7 @@ impl Attention {
     ///
     /// # Panics
     /// If they cannot be counted, as all lengths of this shape.
-    fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         assert!(self.window > 0, "attention: a window of no positions");
         (self.window - 1).checked_add(BLOCK).and_then(|least| least.checked_next_multiple_of(TILE)).expect(TOO_LARGE)
     }

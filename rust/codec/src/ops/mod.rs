@@ -8,6 +8,8 @@
 #[cfg(feature = "composed")]
 pub(crate) mod candle;
 pub(crate) mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 mod edge;
 #[cfg(test)]
 pub(crate) mod faults;

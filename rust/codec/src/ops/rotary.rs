@@ -43,6 +43,12 @@ impl Frequencies {
         Self { frequencies: (0..head_dim / 2).map(frequency).collect(), rows_per_frame }
     }
 
+    /// Floats of a step: the cosines and the sines.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "for devices that tables are brought to"))]
+    pub(super) fn width(&self) -> usize {
+        2 * self.frequencies.len()
+    }
+
     /// The table of [`Angles`], and its shape.
     pub(super) fn table(&self, steps: usize, block: &Block<'_>) -> (Vec<f32>, [usize; 3]) {
         let rows = block.rows.len();

@@ -115,3 +115,16 @@ pub(crate) enum Activation {
     /// The nearest of the values from -1 to 1.
     Clamp,
 }
+
+impl Activation {
+    /// The kernels' word for it.
+    pub(super) fn of_kernels(self) -> mimi_kernels::Activation {
+        match self {
+            Self::Elu => mimi_kernels::Activation::Elu,
+            Self::GeluErf => mimi_kernels::Activation::GeluErf,
+            Self::GeluTanh => mimi_kernels::Activation::GeluTanh,
+            Self::Silu => mimi_kernels::Activation::Silu,
+            Self::Clamp => mimi_kernels::Activation::Clamp,
+        }
+    }
+}

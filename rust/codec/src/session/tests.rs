@@ -1,10 +1,10 @@
 //! Calls in which an operation fails, each in turn: the stream is then as it was, and goes on.
 #![allow(clippy::unwrap_used)]
 
-use crate::Codes;
 use crate::error::Result;
-use crate::fixture::{DecoderStream, EncoderStream, Mimi, Random, bits, checkpoint, load, tiny_configs};
+use crate::fixture::{DecoderStream, EncoderStream, Mimi, Random, bits, checkpoint, kernels, load, tiny_configs};
 use crate::ops::faults::with_fault;
+use crate::{Codes, Device};
 
 /// Tiny models on the kernels and on candle's operations.
 fn models() -> impl Iterator<Item = Mimi> {
@@ -12,6 +12,11 @@ fn models() -> impl Iterator<Item = Mimi> {
         let directory = checkpoint(&config);
         ["cpu", "cpu-candle"].map(|device| load(directory.path(), device, 1))
     })
+}
+
+/// Places in which a call can fail, of which a GPU has few: a step is two copies and a launch, and a reset is a number.
+fn fewest(on_the_cpu: usize) -> usize {
+    if kernels() == Device::Cpu { on_the_cpu } else { on_the_cpu.div_ceil(3) }
 }
 
 /// Frames of three sessions: a block, one in which a session rests, and some of different lengths.
@@ -43,19 +48,19 @@ fn encoder_stream() {
                 let clips: Vec<Option<&[f32]>> = clips.iter().map(|clip| Some(clip.as_slice())).collect();
                 let mut expected = stream.copy().unwrap();
                 let (faults, codes) = until_done(&mut stream, |stream| stream.push(&clips), save);
-                assert!(faults > 10, "{faults} faults");
+                assert!(faults >= fewest(10), "{faults} faults");
                 assert_eq!(codes, expected.push(&clips).unwrap());
                 assert!(save(&stream) == save(&expected));
             }
             let mut expected = stream.copy().unwrap();
             let (faults, rest) = until_done(&mut stream, |stream| stream.flush(None), save);
-            assert!(faults > 10, "{faults} faults");
+            assert!(faults >= fewest(10), "{faults} faults");
             assert_eq!(rest, expected.flush(None).unwrap());
             assert!(save(&stream) == save(&expected));
 
             let mask = [true, false, true];
             let (faults, ()) = until_done(&mut stream, |stream| stream.reset(Some(&mask)), save);
-            assert!(faults > 2, "{faults} faults");
+            assert!(faults >= fewest(3), "{faults} faults");
             assert_eq!(stream.frames(), [0, expected.frames()[1], 0]);
         }
     }
@@ -73,14 +78,14 @@ fn decoder_stream() {
                     lengths.map(|frames| (frames > 0).then(|| random.codes(&model, 2, frames))).into();
                 let mut expected = stream.copy().unwrap();
                 let (faults, pcm) = until_done(&mut stream, |stream| stream.push(&codes), save);
-                assert!(faults > 10, "{faults} faults");
+                assert!(faults >= fewest(10), "{faults} faults");
                 for (pcm, expected) in pcm.iter().zip(expected.push(&codes).unwrap()) {
                     assert_eq!(bits(pcm), bits(&expected));
                 }
                 assert!(save(&stream) == save(&expected));
             }
             let (faults, ()) = until_done(&mut stream, |stream| stream.reset(None), save);
-            assert!(faults > 2, "{faults} faults");
+            assert!(faults >= fewest(3), "{faults} faults");
             assert_eq!(stream.frames(), [0; 3]);
         }
     }

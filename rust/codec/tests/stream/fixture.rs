@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mimi_codec::{Codes, Direction, Input, Latents, LoadOptions, MimiConfig, Output, Padding, TensorSpec};
+use mimi_codec::{Codes, Device, Direction, Input, Latents, LoadOptions, MimiConfig, Output, Padding, TensorSpec};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -153,8 +153,16 @@ pub(crate) fn checkpoint_with(config: &MimiConfig, change: impl Fn(&TensorSpec, 
     directory
 }
 
+/// The device that stands for the kernels: the CPU, or the one that `MIMI_CODEC_TEST_DEVICE` names, so that all tests run on
+/// that one.
+pub(crate) fn kernels() -> Device {
+    std::env::var("MIMI_CODEC_TEST_DEVICE").map_or(Device::Cpu, |name| name.parse().unwrap())
+}
+
+/// A model on `"cpu"`, which is the kernels wherever they are, or on a device that is meant as such.
 pub(crate) fn load(path: &Path, device: &str, threads: usize) -> Mimi {
-    Mimi::load(path, &LoadOptions { device: device.parse().unwrap(), threads, ..Default::default() }).unwrap()
+    let device = if device == "cpu" { kernels() } else { device.parse().unwrap() };
+    Mimi::load(path, &LoadOptions { device, threads, ..Default::default() }).unwrap()
 }
 
 /// A tiny model on the kernels.
@@ -168,7 +176,8 @@ fn demo_path() -> PathBuf {
 
 /// The packaged model with its weights stored in another type.
 pub(crate) fn demo_as(dtype: &str) -> Mimi {
-    Mimi::load(&demo_path(), &LoadOptions { dtype: dtype.parse().unwrap(), ..Default::default() }).unwrap()
+    Mimi::load(&demo_path(), &LoadOptions { dtype: dtype.parse().unwrap(), device: kernels(), ..Default::default() })
+        .unwrap()
 }
 
 /// The packaged model.

@@ -5,6 +5,7 @@
 mod backends;
 mod batches;
 mod chunks;
+mod cuda;
 mod failures;
 mod fingerprints;
 mod fixture;

@@ -2,7 +2,7 @@
 
 use mimi_kernels as kernels;
 
-use super::{Kernels, host, kernels_activation};
+use super::{Kernels, host};
 use crate::error::Result;
 use crate::ops::state::Block;
 use crate::ops::{Activation, Operation, Signal, without_residual};
@@ -14,7 +14,7 @@ pub(super) struct Activate {
 
 impl Activate {
     pub(super) fn new(kernels: &Kernels, activation: Activation) -> Self {
-        Self { activation: kernels_activation(activation), kernels: kernels.clone() }
+        Self { activation: activation.of_kernels(), kernels: kernels.clone() }
     }
 }
 

@@ -3,12 +3,12 @@
 use candle_core::Tensor;
 use mimi_kernels::{self as kernels, Epilogue, PackedMatrix, Rows, Strided, product};
 
-use super::{Kernels, host, kernels_activation};
+use super::{Kernels, host};
 use crate::error::Result;
 use crate::finite::check_finite;
 use crate::ops::signal::tensors;
 use crate::ops::state::{Block, Slot, Slots};
-use crate::ops::{ConvShape, Operation, Signal, edge, groups};
+use crate::ops::{Activation, ConvShape, Operation, Signal, edge, groups};
 
 /// All groups in one product.
 pub(super) struct Conv {
@@ -75,7 +75,7 @@ impl Conv {
                 }
                 host::with_optional_floats(residual, |residual| {
                     self.kernels.write((rows, outputs, c_out), |out| {
-                        let activation = self.shape.activation.map(kernels_activation);
+                        let activation = self.shape.activation.map(Activation::of_kernels);
                         let epilogue = Epilogue { residual, activation };
                         product(&left, runs, &self.weight, epilogue, out, &self.kernels.threads);
                         Ok(())
@@ -159,7 +159,7 @@ impl Operation for Depthwise {
                             let old = &old[row * history * channels..][..history * channels];
                             let residual = residual.map(|residual| &residual[row * len..][..len]);
                             let epilogue =
-                                Epilogue { residual, activation: self.shape.activation.map(kernels_activation) };
+                                Epilogue { residual, activation: self.shape.activation.map(Activation::of_kernels) };
                             let Kernels { level, threads, .. } = &self.kernels;
                             kernels::depthwise(*level, &weights, old, x, epilogue, out, threads);
                         }

@@ -2,12 +2,12 @@
 
 use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, Strided, product, upsample};
 
-use super::{Kernels, host, kernels_activation};
+use super::{Kernels, host};
 use crate::error::Result;
 use crate::finite::check_finite;
 use crate::ops::signal::tensors;
 use crate::ops::state::{Block, Slot, Slots};
-use crate::ops::{ConvTransposeShape, Operation, Signal, groups, transposed};
+use crate::ops::{Activation, ConvTransposeShape, Operation, Signal, groups, transposed};
 
 /// All groups in one product whose rows are `stride` outputs.
 pub(super) struct Dense {
@@ -67,7 +67,7 @@ impl Operation for Dense {
                 }
                 host::with_optional_floats(residual, |residual| {
                     self.kernels.write((rows, steps * stride, c_out), |out| {
-                        let epilogue = Epilogue { residual, activation: activation.map(kernels_activation) };
+                        let epilogue = Epilogue { residual, activation: activation.map(Activation::of_kernels) };
                         product(&left, (span, 0), &self.weight, epilogue, out, &self.kernels.threads);
                         Ok(())
                     })

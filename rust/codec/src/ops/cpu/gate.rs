@@ -2,7 +2,7 @@
 
 use mimi_kernels as kernels;
 
-use super::{Kernels, host, kernels_activation};
+use super::{Kernels, host};
 use crate::error::Result;
 use crate::ops::state::Block;
 use crate::ops::{Activation, Operation, Signal, without_residual};
@@ -15,7 +15,7 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(kernels: &Kernels, activation: Activation, channels: usize) -> Self {
-        Self { activation: kernels_activation(activation), channels, kernels: kernels.clone() }
+        Self { activation: activation.of_kernels(), channels, kernels: kernels.clone() }
     }
 }
 

@@ -1,16 +1,16 @@
 //! A dense layer over the last dimension.
 
-use mimi_kernels::{Activation, Epilogue, PackedMatrix, Precision, Rows, Strided, product};
+use mimi_kernels::{self as kernels, Epilogue, PackedMatrix, Precision, Rows, Strided, product};
 
-use super::{Kernels, host, kernels_activation};
+use super::{Kernels, host};
 use crate::error::Result;
 use crate::ops::signal::tensors;
 use crate::ops::state::Block;
-use crate::ops::{LinearShape, Operation, Signal};
+use crate::ops::{Activation, LinearShape, Operation, Signal};
 
 pub(super) struct Linear {
     weight: PackedMatrix,
-    activation: Option<Activation>,
+    activation: Option<kernels::Activation>,
     kernels: Kernels,
 }
 
@@ -20,7 +20,7 @@ impl Linear {
         let matrix = Strided::transposed(weight, shape.c_in);
         Self {
             weight: PackedMatrix::new(kernels.level, precision, &matrix, bias),
-            activation: shape.activation.map(kernels_activation),
+            activation: shape.activation.map(Activation::of_kernels),
             kernels: kernels.clone(),
         }
     }

@@ -16,7 +16,7 @@ mod spare;
 use std::sync::Arc;
 
 use candle_core::{Device, Shape, Tensor};
-use mimi_kernels::{self as kernels, Precision, Threads, simd::Level};
+use mimi_kernels::{Precision, Threads, simd::Level};
 
 use super::rotary::Frequencies;
 use super::{
@@ -168,17 +168,6 @@ impl Rotary for Frequencies {
     fn angles(&self, steps: usize, block: &Block<'_>) -> Result<Angles> {
         let (table, shape) = self.table(steps, block);
         Ok(Angles { table: Signal::of(Tensor::from_vec(table, &shape, &Device::Cpu)?)?, mask: None })
-    }
-}
-
-/// The kernels' word for an activation.
-fn kernels_activation(activation: Activation) -> kernels::Activation {
-    match activation {
-        Activation::Elu => kernels::Activation::Elu,
-        Activation::GeluErf => kernels::Activation::GeluErf,
-        Activation::GeluTanh => kernels::Activation::GeluTanh,
-        Activation::Silu => kernels::Activation::Silu,
-        Activation::Clamp => kernels::Activation::Clamp,
     }
 }
 

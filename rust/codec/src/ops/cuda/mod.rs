@@ -1,0 +1,171 @@
+//! The GPU: kernels of `mimi-cuda`, which give the bits of the CPU's kernels of 16 lanes.
+//!
+//! Signals, weights and what sessions remember stay on the device. An operation launches one kernel or a few, none of which
+//! needs a decision of the host, so that a step can be recorded as a graph (`steps.rs`). What differs from step to step lies
+//! in a stretch of memory that is brought to the device at once (`area.rs`).
+
+mod area;
+mod attention;
+mod card;
+mod codebooks;
+mod conv;
+mod conv_transpose;
+mod embedding;
+mod linear;
+mod memory;
+mod norm;
+mod pointwise;
+mod steps;
+mod values;
+
+use std::sync::Arc;
+
+use mimi_cuda::Gpu;
+use mimi_kernels::Precision;
+
+use super::{
+    Activation, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, Embedding, Given, Layers,
+    LinearShape, Memory, Operation, Rotary, Signal, Step,
+};
+use crate::error::Result;
+use crate::ops::rotary::Frequencies;
+use crate::ops::state::Slots;
+use card::Card;
+use memory::Sessions;
+use steps::Steps;
+
+/// A CUDA device.
+pub(crate) struct Cuda {
+    card: Arc<Card>,
+    steps: Steps,
+    /// How weights are stored that a stream reads for a few rows at a time.
+    precision: Precision,
+}
+
+/// Frames in a block: enough for products of many rows, few enough that a wish to stop is soon heeded.
+const BLOCK_FRAMES: usize = 64;
+
+/// Rows in a frame up to which a layer's weights are kept as compact as was asked for; those of others are small. The same
+/// as on the CPU, so that codes are.
+const FEW_ROWS: usize = 8;
+
+/// The same for dense layers.
+const FEW_DENSE_ROWS: usize = 16;
+
+impl Cuda {
+    /// Opens the device of a number; `record` tells whether steps are to be recorded as graphs.
+    pub(crate) fn open(ordinal: usize, precision: Precision, record: bool) -> Result<Self> {
+        let card = Arc::new(Card::new(Gpu::open(ordinal)?));
+        Ok(Self { steps: Steps::new(&card, record), card, precision })
+    }
+
+    fn precision_for(&self, rows_per_frame: usize, few: usize) -> Precision {
+        if rows_per_frame <= few { self.precision } else { Precision::Float32 }
+    }
+}
+
+impl Backend for Cuda {
+    fn name(&self) -> &'static str {
+        "cuda"
+    }
+
+    fn conv(
+        &self,
+        memory: &mut Slots,
+        shape: ConvShape,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Box<dyn Operation>> {
+        if shape.depthwise() {
+            return Ok(Box::new(conv::Depthwise::new(&self.card, memory, shape, weight, bias)?));
+        }
+        let precision = self.precision_for(shape.rows_per_frame, FEW_ROWS);
+        Ok(Box::new(conv::Conv::new(&self.card, memory, shape, precision, weight, bias)?))
+    }
+
+    fn conv_transpose(
+        &self,
+        memory: &mut Slots,
+        shape: ConvTransposeShape,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Box<dyn Operation>> {
+        if shape.depthwise() && bias.is_none() && shape.activation.is_none() {
+            return Ok(Box::new(conv_transpose::Depthwise::new(&self.card, memory, shape, weight)?));
+        }
+        let precision = self.precision_for(shape.rows_per_frame, FEW_ROWS);
+        Ok(Box::new(conv_transpose::Dense::new(&self.card, memory, shape, precision, weight, bias)?))
+    }
+
+    fn linear(&self, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Result<Box<dyn Operation>> {
+        let compact = self.precision_for(shape.rows_per_frame, FEW_DENSE_ROWS);
+        let precision = if shape.exact { Precision::Float32 } else { compact };
+        Ok(Box::new(linear::Linear::new(&self.card, shape, precision, weight, bias)?))
+    }
+
+    fn layer_norm(&self, weight: &[f32], bias: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(norm::Normalise::new(&self.card, weight, Some(bias), epsilon)?))
+    }
+
+    fn rms_norm(&self, weight: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(norm::Normalise::new(&self.card, weight, None, epsilon)?))
+    }
+
+    fn snake(&self, rates: &[f32], scales: &[f32]) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(pointwise::Snake::new(&self.card, rates, scales)?))
+    }
+
+    fn gate(&self, activation: Activation, channels: usize) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(pointwise::Gate::new(&self.card, activation, channels)))
+    }
+
+    fn activation(&self, activation: Activation) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(pointwise::Activate::new(&self.card, activation)))
+    }
+
+    fn silence(&self, lead: usize, steps: usize) -> Box<dyn Operation> {
+        Box::new(pointwise::Silence::new(&self.card, lead, steps))
+    }
+
+    fn rotary(&self, shape: AttentionShape, theta: f64) -> Result<Box<dyn Rotary>> {
+        Ok(Box::new(attention::Angles::new(&self.card, Frequencies::new(shape, theta))))
+    }
+
+    fn attention(&self, memory: &mut Slots, shape: AttentionShape) -> Result<Box<dyn Attention>> {
+        Ok(Box::new(attention::Ring::new(&self.card, memory, shape)))
+    }
+
+    fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>> {
+        Ok(Box::new(codebooks::Books::new(&self.card, dim, books)?))
+    }
+
+    fn embedding(&self, dim: usize, entries: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>> {
+        Ok(Box::new(embedding::Table::new(&self.card, dim, entries, &table)?))
+    }
+
+    fn block_frames(&self) -> usize {
+        BLOCK_FRAMES
+    }
+
+    fn piece_frames(&self, _: usize, _: usize) -> Option<usize> {
+        None
+    }
+
+    fn memory(&self, layout: &Slots, sessions: usize) -> Result<Box<dyn Memory>> {
+        Ok(Box::new(Sessions::new(self.card.gpu(), layout, sessions, self.card.slack())?))
+    }
+
+    fn run(&self, step: Step<'_>, layers: Layers<'_>) -> Result<Given> {
+        self.steps.run(step, layers)
+    }
+
+    /// The search says so of latents that are not finite.
+    fn check_finite(&self, _: &Signal, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// The memory of the host is not what blocks need here.
+    fn check_room(&self, _: usize) -> Result<()> {
+        Ok(())
+    }
+}
