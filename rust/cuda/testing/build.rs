@@ -12,6 +12,7 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=host");
+    println!("cargo::rerun-if-changed=driver");
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed=tests/shim.cu");
     println!("cargo::rerun-if-changed=../kernels");
@@ -23,15 +24,31 @@ fn main() {
         let kernels = out.join(format!("{name}.cpp"));
         let program = tables::program(&tables::dynamic_shared_memory(text));
         std::fs::write(&kernels, program).expect("a file in the build folder can be written");
-        compile(&here, &[kernels, here.join("run.cpp")], &out.join(format!("lib{name}.so")));
+        compile(&here, &[kernels, here.join("run.cpp")], &out.join(format!("lib{name}.so")), &[]);
     };
-    library(&source::text(), "mimi_host");
+    let probe = std::fs::read_to_string("driver/probe.cu").expect("the kernels for tests can be read");
+    library(&format!("{}#line 1 \"probe.cu\"\n{probe}", source::text()), "mimi_host");
     // For the tests of what runs the kernels.
     let tests = std::fs::read_to_string("tests/shim.cu").expect("the test's kernels can be read");
     library(&format!("#line 1 \"shim.cu\"\n{tests}"), "mimi_shim");
+    driver(&here.with_file_name("driver"), &out);
 }
 
-fn compile(include: &Path, sources: &[PathBuf], library: &Path) {
+/// The driver for tests, beside the kernels that it runs, and its compiler.
+fn driver(here: &Path, out: &Path) {
+    let sources = ["device.cpp", "memory.cpp", "state.cpp", "stream.cpp"].map(|name| here.join(name));
+    let search = format!("-L{}", out.display());
+    // It is what is found under the name that cudarc asks for first, and under the name of the real one.
+    let linked = [search.as_str(), "-Wl,-rpath,$ORIGIN", "-Wl,-soname,libcuda.so", "-lmimi_host"];
+    compile(here, &sources, &out.join("libcuda.so"), &linked);
+    let other = out.join("libcuda.so.1");
+    let _ = std::fs::remove_file(&other);
+    std::fs::hard_link(out.join("libcuda.so"), other).expect("a file in the build folder can be written");
+    let named = ["-Wl,-soname,libnvrtc.so.12"];
+    compile(here, &[here.join("nvrtc.cpp")], &out.join("libnvrtc.so.12"), &named);
+}
+
+fn compile(include: &Path, sources: &[PathBuf], library: &Path, linked: &[&str]) {
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     let mut command = Command::new(&compiler);
     // Sums are rounded as they are written down; misaligned vectors and indices past an array end the process.
@@ -51,7 +68,7 @@ fn compile(include: &Path, sources: &[PathBuf], library: &Path) {
         // A fused multiply-add must be one instruction.
         command.args(["-mavx2", "-mfma"]);
     }
-    command.arg("-I").arg(include).args(sources).arg("-o").arg(library);
+    command.arg("-I").arg(include).args(sources).arg("-o").arg(library).args(linked);
     let output = command.output().unwrap_or_else(|error| panic!("a C++ compiler, {}: {error}", compiler.display()));
     let messages = String::from_utf8_lossy(&output.stderr);
     messages.lines().filter(|line| line.contains("warning:")).for_each(|line| println!("cargo::warning={line}"));

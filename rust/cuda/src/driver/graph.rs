@@ -60,7 +60,8 @@ impl Recording {
         let alive = kept.iter().map(|extent| extent.stretch().clone()).collect();
         for stretch in arena::without(std::mem::take(&mut self.touched), alive) {
             lock(&gpu.0.arena).claim(&stretch);
-            kept.push(gpu.extent(stretch));
+            let bytes = (stretch.end - stretch.start) as usize;
+            kept.push(gpu.extent(stretch, bytes));
         }
         kept
     }

@@ -126,3 +126,112 @@ impl Gpu {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use mimi_cuda_testing::TestDriver;
+
+    use super::*;
+    use crate::{Buffer, Counts};
+
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct ProbeAdd {
+        values: u64,
+        addends: u64,
+        length: u32,
+    }
+
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct ProbeShared {
+        sums: u64,
+    }
+
+    fn gpu() -> (Gpu, &'static TestDriver) {
+        let driver = TestDriver::load();
+        (Gpu::open(0).unwrap(), driver)
+    }
+
+    fn floats(gpu: &Gpu, values: &[f32]) -> Buffer {
+        let buffer = gpu.buffer(size_of_val(values)).unwrap();
+        gpu.upload(buffer.span(), bytemuck::cast_slice(values)).unwrap();
+        buffer
+    }
+
+    fn read<T: bytemuck::Pod>(gpu: &Gpu, buffer: &Buffer) -> Vec<T> {
+        let mut bytes = vec![0; buffer.span().bytes()];
+        gpu.download(buffer.span(), &mut bytes).unwrap();
+        bytemuck::pod_collect_to_vec(&bytes)
+    }
+
+    fn add(gpu: &Gpu, values: &Buffer, addends: &Buffer) -> Result<()> {
+        let length = values.span().bytes() as u32 / 4;
+        let arguments = ProbeAdd { values: values.span().address(), addends: addends.span().address(), length };
+        // SAFETY: the kernel's structure, and as many floats as it says in both buffers.
+        unsafe { gpu.launch("probe_add", [length.div_ceil(32), 1, 1], 32, 0, &arguments) }
+    }
+
+    #[test]
+    fn a_kernel_runs_with_its_arguments() {
+        let (gpu, _) = gpu();
+        let (values, addends) = (floats(&gpu, &[1.0; 100]), floats(&gpu, &[0.5; 100]));
+        let before = gpu.counts();
+        add(&gpu, &values, &addends).unwrap();
+        add(&gpu, &values, &addends).unwrap();
+        assert_eq!(gpu.counts() - before, Counts { launches: 2, ..Counts::default() });
+        assert_eq!(read::<f32>(&gpu, &values), [2.0; 100]);
+    }
+
+    #[test]
+    fn a_recorded_kernel_runs_at_each_replay() {
+        let (gpu, _) = gpu();
+        let (values, addends) = (floats(&gpu, &[1.0; 8]), floats(&gpu, &[2.0; 8]));
+        let before = gpu.counts();
+        let ((), graph) = gpu.record(|| add(&gpu, &values, &addends)).unwrap();
+        assert_eq!(graph.contents(), Counts { launches: 1, ..Counts::default() });
+        (0..3).for_each(|_| gpu.replay(&graph).unwrap());
+        assert_eq!(gpu.counts() - before, Counts { graph_launches: 3, ..Counts::default() });
+        assert_eq!(read::<f32>(&gpu, &values), [7.0; 8]);
+    }
+
+    #[test]
+    fn more_shared_memory_is_asked_for_up_to_what_the_device_has() {
+        let (gpu, _) = gpu();
+        let sums = gpu.buffer(8).unwrap();
+        let launch = |shared| {
+            let arguments = ProbeShared { sums: sums.span().address() };
+            // SAFETY: the kernel's structure, and a sum for each of two blocks.
+            unsafe { gpu.launch("probe_shared", [2, 1, 1], 64, shared, &arguments) }
+        };
+        for shared in [256, SHARED_MEMORY, SHARED_MEMORY + 4, gpu.info().shared_memory, 256] {
+            gpu.fill(sums.span(), 0).unwrap();
+            launch(shared).unwrap();
+            assert_eq!(read::<u32>(&gpu, &sums), [64 * 63 / 2; 2], "{shared} bytes");
+        }
+        let error = launch(gpu.info().shared_memory + 4).unwrap_err().to_string();
+        assert!(error.contains("launching probe_shared") && error.contains("INVALID_VALUE"), "{error}");
+    }
+
+    #[test]
+    fn launches_that_fail_are_errors_and_the_next_works() {
+        let (gpu, driver) = gpu();
+        let (values, addends) = (floats(&gpu, &[1.0; 8]), floats(&gpu, &[2.0; 8]));
+        let before = gpu.counts();
+        driver.fail("launch", 1);
+        let error = add(&gpu, &values, &addends).unwrap_err().to_string();
+        assert!(error.contains("launching probe_add") && error.contains("OUT_OF_RESOURCES"), "{error}");
+        let none = ProbeShared { sums: 0 };
+        // SAFETY: nothing is launched.
+        let refused =
+            unsafe { [gpu.launch("nothing", [1; 3], 1, 0, &none), gpu.launch("probe_add", [0, 1, 1], 1, 0, &none)] };
+        assert_eq!(refused[0], Err(Error::Driver("no kernel is named nothing".into())));
+        assert!(matches!(&refused[1], Err(Error::Shape(text)) if text.contains("probe_add")), "{refused:?}");
+        assert_eq!(gpu.counts(), before);
+        driver.fail("launch", 1);
+        assert!(gpu.record(|| add(&gpu, &values, &addends)).is_err());
+        add(&gpu, &values, &addends).unwrap();
+        assert_eq!(read::<f32>(&gpu, &values), [3.0; 8]);
+    }
+}

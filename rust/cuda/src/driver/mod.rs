@@ -17,6 +17,7 @@ mod order;
 mod piece;
 mod pinned;
 mod transfer;
+mod watch;
 
 pub use counts::Counts;
 pub use graph::Graph;

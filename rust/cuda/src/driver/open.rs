@@ -14,6 +14,7 @@ use super::graph::Recording;
 use super::info::Info;
 use super::launch::Kernels;
 use super::memory::Allocation;
+use super::watch::Watch;
 use super::{call, lock};
 use crate::{Error, Result};
 
@@ -26,6 +27,7 @@ pub(super) struct Device {
     info: Info,
     handles: Handles,
     pub(super) kernels: Kernels,
+    pub(super) watch: Watch,
     pub(super) counters: Counters,
     pub(super) gate: Gate,
     pub(super) arena: Mutex<Arena>,
@@ -79,6 +81,7 @@ impl Gpu {
             info,
             handles,
             kernels,
+            watch: Watch::of_driver(),
             counters: Counters::default(),
             gate: Gate::default(),
             arena: Mutex::new(Arena::default()),

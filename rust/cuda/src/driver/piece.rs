@@ -18,15 +18,13 @@ const ADVANCE: usize = 256 << 20;
 /// Device memory that is given back to the arena when dropped, and may be taken again at once: work is in one stream.
 ///
 /// What a graph was recorded with stays taken as long as the graph lives.
-pub struct Piece {
-    extent: Arc<Extent>,
-    bytes: usize,
-}
+pub struct Piece(Arc<Extent>);
 
-/// A stretch of the arena that is in use.
+/// A stretch of the arena that is in use, and the bytes that were asked for.
 pub(super) struct Extent {
     gpu: Gpu,
     stretch: Stretch,
+    bytes: usize,
 }
 
 impl Gpu {
@@ -38,6 +36,7 @@ impl Gpu {
     pub fn piece(&self, bytes: usize) -> Result<Piece> {
         let pass = self.0.enter()?;
         let length = bytes.max(1).checked_next_multiple_of(ALIGNMENT).ok_or(Error::Memory { bytes })?;
+        let length = length.saturating_add(self.0.watch.behind());
         let mut arena = lock(&self.0.arena);
         let stretch = match arena.take(length) {
             Some(stretch) => stretch,
@@ -52,11 +51,12 @@ impl Gpu {
             }
         };
         drop(arena);
-        let extent = self.extent(stretch);
+        self.0.watch.tell(self.0.stream(), stretch.start, bytes, length, true);
+        let extent = self.extent(stretch, bytes);
         if pass.recording {
             lock(&self.0.recording).take(&extent);
         }
-        Ok(Piece { extent, bytes })
+        Ok(Piece(extent))
     }
 
     /// Frees the slabs of the arena of which nothing is used, and gives their number. It waits for the device.
@@ -69,8 +69,8 @@ impl Gpu {
         self.0.trim(&mut lock(&self.0.arena))
     }
 
-    pub(super) fn extent(&self, stretch: Stretch) -> Arc<Extent> {
-        Arc::new(Extent { gpu: self.clone(), stretch })
+    pub(super) fn extent(&self, stretch: Stretch, bytes: usize) -> Arc<Extent> {
+        Arc::new(Extent { gpu: self.clone(), stretch, bytes })
     }
 }
 
@@ -78,13 +78,13 @@ impl Piece {
     /// All of it.
     #[must_use]
     pub fn span(&self) -> Span<'_> {
-        Span { address: self.extent.stretch.start, bytes: self.bytes, owner: PhantomData }
+        Span { address: self.0.stretch.start, bytes: self.0.bytes, owner: PhantomData }
     }
 
     /// The device that it is on.
     #[must_use]
     pub fn gpu(&self) -> &Gpu {
-        &self.extent.gpu
+        &self.0.gpu
     }
 }
 
@@ -96,7 +96,13 @@ impl Extent {
 
 impl Drop for Extent {
     fn drop(&mut self) {
-        lock(&self.gpu.0.arena).give_back(&self.stretch);
+        let device = &self.gpu.0;
+        if device.watch.is_on() {
+            let _pass = device.gate.enter();
+            let length = (self.stretch.end - self.stretch.start) as usize;
+            device.watch.tell(device.stream(), self.stretch.start, self.bytes, length, false);
+        }
+        lock(&device.arena).give_back(&self.stretch);
     }
 }
 
