@@ -78,6 +78,8 @@ mod temp_dir;
 pub use codecs::{CodecKind, FOLDERS as CODEC_FOLDERS, mimi, prefixes as codec_prefixes};
 pub use error::{Error, Result};
 pub use mimi::MimiConfig;
+#[cfg(feature = "cuda")]
+pub use mimi_cuda::{Counts, Elements, Gpu, Tensor};
 pub use model::Model;
 pub use options::{Device, Dtype, LoadOptions};
 pub use parts::Parts;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::codecs::{CodecKind, Family, Opened};
 use crate::error::{Error, Result};
 use crate::layers::{Builder, Chain, Embedding, Quantizer};
-use crate::ops::{Attention, Backend, Indices, Signal, Slots};
+use crate::ops::{Attention, Backend, Block, Flow, Indices, Route, Signal, Slots};
 use crate::options::LoadOptions;
 use crate::parts::Parts;
 use crate::plan::{self, Plan, Rest};
@@ -206,6 +206,12 @@ impl Model {
         self.inner.plan.gives_codes()
     }
 
+    /// The GPU that it runs on, where tensors for it lie; none if it does not run on one.
+    #[cfg(feature = "cuda")]
+    pub fn gpu(&self) -> Option<&mimi_cuda::Gpu> {
+        self.backend().cuda().map(crate::ops::cuda::Cuda::gpu)
+    }
+
     /// Whether the encoder is loaded.
     pub fn has_encoder(&self) -> bool {
         self.inner.encoder.is_some()
@@ -272,6 +278,29 @@ impl Model {
         }
     }
 
+    /// Takes a block through the layers of a half, and those between codes and latents.
+    pub(crate) fn through(
+        &self,
+        half: &Half,
+        flow: Flow,
+        route: Route,
+        block: &Block<'_>,
+        frames: usize,
+    ) -> Result<Flow> {
+        let x = match flow {
+            Flow::Signal(x) => x,
+            Flow::Codes(codes) => self.embed(&codes)?.in_rows(codes.vectors / frames)?,
+        };
+        let y = half.chain.forward(x, block)?;
+        Ok(match route {
+            Route::ToCodes(codebooks) => {
+                self.backend().check_finite(&y, "latents")?;
+                Flow::Codes(self.quantizer()?.encode(&y, codebooks, block)?)
+            }
+            _ => Flow::Signal(y),
+        })
+    }
+
     /// Whether codes can be decoded at all.
     pub(crate) fn takes_codes(&self) -> Result<()> {
         if self.inner.embedding.is_some() { Ok(()) } else { self.quantizer().map(drop) }
@@ -281,6 +310,12 @@ impl Model {
     pub(crate) fn check_codes(&self, codes: &Codes) -> Result<()> {
         self.takes_codes()?;
         check_codes(codes, self.inner.plan.fewest_codes(), self.num_codebooks(), self.codebook_size())
+    }
+
+    /// A number of codebooks to decode from.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "for codes that the host does not see"))]
+    pub(crate) fn check_count(&self, codebooks: usize) -> Result<()> {
+        self.check_codes(&Codes { codebooks, data: Vec::new() })
     }
 
     /// A number of codebooks to code with.

@@ -16,6 +16,6 @@ struct Session {
 };
 
 // Words that kernels set to other than zero where values cannot be gone on with.
-enum Fault { FAULT_CONVOLUTION = 0, FAULT_ATTENTION = 1, FAULT_DISTANCE = 2, FAULT_CODE = 3, FAULTS = 4 };
+enum Fault { FAULT_CONVOLUTION = 0, FAULT_ATTENTION = 1, FAULT_DISTANCE = 2, FAULT_CODE = 3, FAULT_OUTPUT = 4, FAULTS = 5 };
 
 __device__ __forceinline__ bool is_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u; }

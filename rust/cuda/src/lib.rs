@@ -12,6 +12,7 @@ mod error;
 mod launch;
 mod packing;
 mod source;
+mod tensor;
 mod weights;
 
 pub use compile::libraries;
@@ -19,8 +20,10 @@ pub use driver::{Buffer, Counts, Gpu, Graph, Info, Piece, Pinned, Span};
 pub use error::{Error, Result};
 pub use launch::{
     Attention, Codes, Depthwise, Edge, Entries, FAULTS, Fault, Norm, Normalise, Product, Rows, Runs, Search, Session,
-    Upsample, Window, activate, add, attention, codes, copy_runs, depthwise, entries, gate, is_measurable, normalise,
-    product, search, silence, snake, squared_lengths, upsample,
+    Strided, Upsample, Window, activate, add, attention, bring_codes, bring_floats, codes, copy_runs, depthwise,
+    entries, gate, is_measurable, normalise, product, search, silence, snake, squared_lengths, take_codes, take_floats,
+    upsample,
 };
 pub use source::text as kernels_text;
+pub use tensor::{Elements, Tensor};
 pub use weights::Weights;

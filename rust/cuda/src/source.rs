@@ -20,6 +20,7 @@ const FILES: &[(&str, &str)] = &[
     ("entries.cu", include_str!("../kernels/entries.cu")),
     ("search.cu", include_str!("../kernels/search.cu")),
     ("attention.cu", include_str!("../kernels/attention.cu")),
+    ("tensors.cu", include_str!("../kernels/tensors.cu")),
     #[cfg(test)]
     ("probe.cu", include_str!("../testing/driver/probe.cu")),
 ];

@@ -136,6 +136,12 @@ pub(crate) trait Backend: Send + Sync {
         }
     }
 
+    /// The GPU that it is, whose memory callers may share.
+    #[cfg(feature = "cuda")]
+    fn cuda(&self) -> Option<&cuda::Cuda> {
+        None
+    }
+
     /// Refuses values that are infinite or NaN.
     fn check_finite(&self, x: &Signal, what: &str) -> Result<()> {
         check_tensor(x.tensor()?, what)

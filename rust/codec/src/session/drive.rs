@@ -5,7 +5,7 @@ use super::{Padding, Row, Stream, room};
 use crate::error::{Error, Result};
 use crate::finite::check_finite;
 use crate::memory;
-use crate::ops::{Block, Flow, Given, Route, Source, Step};
+use crate::ops::{Block, Given, Route, Source, Step};
 use crate::session::StopFn;
 use crate::values::Direction;
 use crate::values::{Codes, Input, Latents, Output, blame};
@@ -112,20 +112,7 @@ impl Stream {
         let (input, route) = self.input(parts, cut)?;
         let block = Block::new(&self.state, &cut.rows, cut.end == Some(Padding::Transformers));
         let step = Step { block: &block, input, frames: cut.frames, route };
-        let given = model.backend().run(step, &|flow| {
-            let x = match flow {
-                Flow::Signal(x) => x,
-                Flow::Codes(codes) => model.embed(&codes)?.in_rows(codes.vectors / cut.frames)?,
-            };
-            let y = half.chain.forward(x, &block)?;
-            Ok(match route {
-                Route::ToCodes(codebooks) => {
-                    model.backend().check_finite(&y, "latents")?;
-                    Flow::Codes(model.quantizer()?.encode(&y, codebooks, &block)?)
-                }
-                _ => Flow::Signal(y),
-            })
-        })?;
+        let given = model.backend().run(step, &|flow| model.through(half, flow, route, &block, cut.frames))?;
         self.output(given, cut, outputs)
     }
 

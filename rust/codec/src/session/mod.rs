@@ -4,6 +4,8 @@
 
 mod clip;
 mod drive;
+#[cfg(feature = "cuda")]
+mod on_device;
 mod queue;
 mod room;
 mod saved;

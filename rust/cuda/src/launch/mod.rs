@@ -12,6 +12,7 @@ mod pointwise;
 mod product;
 mod search;
 mod session;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod upsample;
@@ -24,6 +25,7 @@ pub use pointwise::{Runs, activate, add, copy_runs, gate, silence, snake};
 pub use product::{Edge, Norm, Product, Window, product};
 pub use search::{Codes, Search, codes, is_measurable, search, squared_lengths};
 pub use session::{FAULTS, Fault, Session};
+pub use tensors::{Strided, bring_codes, bring_floats, take_codes, take_floats};
 pub use upsample::{Upsample, upsample};
 
 use arguments::arguments;

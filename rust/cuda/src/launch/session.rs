@@ -17,7 +17,7 @@ pub struct Session {
 }
 
 /// Words of the memory in which kernels report faults. Each is 0 where all is well.
-pub const FAULTS: usize = 4;
+pub const FAULTS: usize = 5;
 
 /// What the words stand for, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,4 +30,6 @@ pub enum Fault {
     Distance,
     /// A code is not one of its codebook.
     Code,
+    /// What is given to a caller is not finite.
+    Output,
 }

@@ -76,12 +76,12 @@ impl Layout {
         self.faults.start..self.output.start + bytes
     }
 
-    /// Writes what is brought for a block: all but the input's place is written.
+    /// Writes what is brought for a block. An input that is on the device already is not written.
     pub(super) fn write(
         &self,
         block: &Block<'_>,
         sessions: Option<&Sessions>,
-        input: &Source,
+        input: Option<&Source>,
         tables: &[Table],
         to: &mut [u8],
     ) {
@@ -99,8 +99,9 @@ impl Layout {
             }
         }
         let given: &[u8] = match input {
-            Source::Floats(floats, _) => bytemuck::cast_slice(floats),
-            Source::Codes(codes, _) => bytemuck::cast_slice(codes),
+            Some(Source::Floats(floats, _)) => bytemuck::cast_slice(floats),
+            Some(Source::Codes(codes, _)) => bytemuck::cast_slice(codes),
+            None => &[],
         };
         to[self.input.clone()][..given.len()].copy_from_slice(given);
         for (table, place) in tables.iter().zip(&self.tables) {
@@ -157,11 +158,15 @@ impl Area {
 pub(super) fn without_faults(taken: &[u8]) -> Result<&[u8]> {
     let (faults, output) = taken.split_at(floats(FAULTS).min(taken.len()));
     let faults: Vec<u32> = faults.as_chunks().0.iter().map(|&word| u32::from_ne_bytes(word)).collect();
+    // The first thing that goes wrong makes others go wrong behind it.
     match faults[..] {
-        [0, 0, 0, 0] => Ok(output),
+        [_, _, _, code, _] if code != 0 => {
+            Err(Error::Codes("expected codes that name entries of the codebooks, got others on the device".into()))
+        }
         [convolution, ..] if convolution != 0 => Err(too_large("inputs of a convolution")),
         [_, attention, ..] if attention != 0 => Err(too_large("queries, keys or values")),
-        [_, _, distance, _] if distance != 0 => Err(unmeasurable(distance as usize - 1)),
-        _ => Err(Error::Codes("expected codes of the codebooks' entries, got others on the device".into())),
+        [_, _, distance, ..] if distance != 0 => Err(unmeasurable(distance as usize - 1)),
+        [.., output] if output != 0 => Err(too_large("samples or latents")),
+        _ => Ok(output),
     }
 }

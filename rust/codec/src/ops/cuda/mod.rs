@@ -15,24 +15,28 @@ mod linear;
 mod memory;
 mod norm;
 mod pointwise;
+mod request;
 mod steps;
+mod tensors;
 mod values;
 
 use std::sync::Arc;
 
-use mimi_cuda::Gpu;
+use mimi_cuda::{Elements, Gpu, Tensor};
 use mimi_kernels::Precision;
 
 use super::{
-    Activation, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, Embedding, Given, Layers,
-    LinearShape, Memory, Operation, Rotary, Signal, Step,
+    Activation, Attention, AttentionShape, Backend, Block, Codebooks, ConvShape, ConvTransposeShape, Embedding, Given,
+    Layers, LinearShape, Memory, Operation, Rotary, Route, Signal, Step,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::rotary::Frequencies;
 use crate::ops::state::Slots;
 use card::Card;
 use memory::Sessions;
+use request::{Input, Request};
 use steps::Steps;
+pub(crate) use tensors::Part;
 
 /// A CUDA device.
 pub(crate) struct Cuda {
@@ -57,6 +61,44 @@ impl Cuda {
     pub(crate) fn open(ordinal: usize, precision: Precision, record: bool) -> Result<Self> {
         let card = Arc::new(Card::new(Gpu::open(ordinal)?));
         Ok(Self { steps: Steps::new(&card, record), card, precision })
+    }
+
+    /// The device's driver.
+    pub(crate) fn gpu(&self) -> &Gpu {
+        self.card.gpu()
+    }
+
+    /// Takes a block through layers, from tensors to tensors of the device. Codes of the input are less than `entries`.
+    #[expect(clippy::too_many_arguments, reason = "each is one of a step")]
+    pub(crate) fn run_on_device(
+        &self,
+        block: &Block<'_>,
+        frames: usize,
+        route: Route,
+        input: Part<'_>,
+        entries: usize,
+        output: Part<'_>,
+        layers: Layers<'_>,
+    ) -> Result<()> {
+        let (sessions, rows) = (block.memory().ok(), input.rows.len());
+        let (input, output) = (Input::Device(input, entries), Some(output));
+        self.steps.run(Request { block, route, frames, sessions, rows, input, output }, layers).map(drop)
+    }
+
+    /// A tensor whose elements lie in the order of `axes`, of words of one value.
+    pub(crate) fn tensor(&self, elements: Elements, shape: &[usize], axes: &[usize], word: u32) -> Result<Tensor> {
+        let tensor = Tensor::new(self.card.gpu(), elements, shape, axes)?;
+        self.card.gpu().fill(tensor.span(), word)?;
+        Ok(tensor)
+    }
+
+    /// Refuses a tensor on another device.
+    pub(crate) fn check_own(&self, tensor: &Tensor) -> Result<()> {
+        let (own, theirs) = (self.card.gpu().info().ordinal, tensor.gpu().info().ordinal);
+        if own != theirs {
+            return Err(Error::Device(format!("expected a tensor on cuda:{own}, got one on cuda:{theirs}")));
+        }
+        Ok(())
     }
 
     fn precision_for(&self, rows_per_frame: usize, few: usize) -> Precision {
@@ -155,8 +197,12 @@ impl Backend for Cuda {
         Ok(Box::new(Sessions::new(self.card.gpu(), layout, sessions, self.card.slack())?))
     }
 
+    fn cuda(&self) -> Option<&Cuda> {
+        Some(self)
+    }
+
     fn run(&self, step: Step<'_>, layers: Layers<'_>) -> Result<Given> {
-        self.steps.run(step, layers)
+        self.steps.run(Request::of(step), layers)
     }
 
     /// The search says so of latents that are not finite.

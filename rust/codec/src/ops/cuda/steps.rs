@@ -11,10 +11,10 @@ use mimi_cuda::{Graph, Pinned, Span};
 
 use super::area::{Area, Layout, without_faults};
 use super::card::{Card, Table, floats, lock};
-use super::memory::Sessions;
-use super::values::{CodeValues, Ready, Values};
+use super::request::Request;
+use super::values::{CodeValues, Ready};
 use crate::error::{Error, Result};
-use crate::ops::{Flow, Given, Indices, Layers, Route, Source, Step, fault_point};
+use crate::ops::{Flow, Given, Indices, Layers, Route, fault_point};
 
 /// Frames of a row up to which a step is recorded: streams go on by so many again and again.
 const RECORDED_FRAMES: usize = 4;
@@ -113,57 +113,46 @@ pub(super) struct Steps {
     known: Mutex<HashMap<Kind, Known>>,
 }
 
-/// A step, with what it needs of the sessions' memory.
-struct Request<'a> {
-    step: Step<'a>,
-    sessions: Option<&'a Sessions>,
-    rows: usize,
-}
-
 impl Steps {
     pub(super) fn new(card: &Arc<Card>, record: bool) -> Self {
         Self { card: Arc::clone(card), record, known: Mutex::default() }
     }
 
-    pub(super) fn run(&self, step: Step<'_>, layers: Layers<'_>) -> Result<Given> {
+    /// Takes a block through layers; what it gives is empty if it went to a tensor.
+    pub(super) fn run(&self, request: Request<'_>, layers: Layers<'_>) -> Result<Given> {
         fault_point()?;
         let mut known = lock(&self.known);
-        let sessions = step.block.memory::<Sessions>().ok();
+        let Request { block, route, frames, sessions, rows, .. } = request;
         if let Some(sessions) = sessions {
-            sessions.before_block(step.block.rows, step.frames)?;
+            sessions.before_block(block.rows, frames)?;
         }
-        let rows = match &step.input {
-            Source::Floats(_, [rows, ..]) => *rows,
-            Source::Codes(codes, count) => codes.len() / count / step.frames,
-        };
-        let kind = Kind { route: step.route, rows: rows.next_power_of_two(), frames: step.frames };
+        let kind = Kind { route, rows: rows.next_power_of_two(), frames };
         let recordable = self.record
             && sessions.is_some()
-            && !step.block.end
+            && !block.end
             && kind.frames <= RECORDED_FRAMES
             && kind.rows * kind.frames <= RECORDED_VECTORS;
-        let step = Request { step, sessions, rows };
         if !recordable {
-            return Ok(self.one_by_one(&step, rows, layers)?.0);
+            return Ok(self.one_by_one(&request, rows, layers)?.0);
         }
         match known.get_mut(&kind) {
-            Some(Known::Recorded(recorded)) => recorded.replay(&self.card, &step),
-            Some(Known::Plain) => Ok(self.one_by_one(&step, kind.rows, layers)?.0),
-            Some(Known::Seen { tables, gives }) => match self.recorded(&step, kind.rows, tables, *gives, layers) {
+            Some(Known::Recorded(recorded)) => recorded.replay(&self.card, &request),
+            Some(Known::Plain) => Ok(self.one_by_one(&request, kind.rows, layers)?.0),
+            Some(Known::Seen { tables, gives }) => match self.recorded(&request, kind.rows, tables, *gives, layers) {
                 Ok(mut recorded) => {
-                    let given = recorded.replay(&self.card, &step);
+                    let given = recorded.replay(&self.card, &request);
                     known.insert(kind, Known::Recorded(Box::new(recorded)));
                     given
                 }
                 // A graph holds memory of its own, for which there may be no room.
                 Err(Error::Memory { .. } | Error::Device(_)) => {
                     known.insert(kind, Known::Plain);
-                    Ok(self.one_by_one(&step, kind.rows, layers)?.0)
+                    Ok(self.one_by_one(&request, kind.rows, layers)?.0)
                 }
                 Err(error) => Err(error),
             },
             None => {
-                let (given, seen) = self.one_by_one(&step, kind.rows, layers)?;
+                let (given, seen) = self.one_by_one(&request, kind.rows, layers)?;
                 known.insert(kind, seen);
                 Ok(given)
             }
@@ -176,17 +165,25 @@ impl Steps {
         let layout = Layout::new(rows, request.sessions.is_some(), request.input_bytes(rows), &[], 0);
         let area = Arc::new(Area::new(gpu.piece(layout.bytes())?, layout));
         let mut brought = vec![0; area.layout().brought().end];
-        area.layout().write(request.step.block, request.sessions, &request.step.input, &[], &mut brought);
+        area.layout().write(request.block, request.sessions, request.input.source(), &[], &mut brought);
         fault_point()?;
         gpu.upload(area.part(area.layout().brought())?, &brought)?;
-        let (flow, tables) = self.card.during(&area, || layers(request.input(&area, rows)))?;
+        request.bring(gpu, &area)?;
+        let (flow, tables) = self.card.during(&area, || layers(request.flow(&area, rows)))?;
         let output = Output::of(&flow, &self.card)?;
         let gives = output.gives(rows);
         let faults = area.layout().taken(0);
-        let mut taken = vec![0; faults.len() + gives.row * request.rows];
-        let (words, bytes) = taken.split_at_mut(faults.len());
-        gpu.download(area.part(faults)?, words)?;
-        gpu.download(output.span()?.part(0..bytes.len())?, bytes)?;
+        let given = output.span()?.part(0..gives.row * request.rows)?;
+        let mut taken = vec![0; faults.len()];
+        if let Some(tensor) = request.output {
+            tensor.take(gpu, given, area.faults())?;
+            gpu.download(area.part(faults)?, &mut taken)?;
+        } else {
+            taken.resize(faults.len() + given.bytes(), 0);
+            let (words, bytes) = taken.split_at_mut(faults.len());
+            gpu.download(area.part(faults)?, words)?;
+            gpu.download(given, bytes)?;
+        }
         fault_point()?;
         Ok((gives.given(without_faults(&taken)?), Known::Seen { tables, gives }))
     }
@@ -206,7 +203,7 @@ impl Steps {
         let area = Arc::new(Area::new(gpu.piece(layout.bytes())?, layout));
         let (_, graph) = gpu.record(|| {
             self.card.during(&area, || {
-                let flow = layers(request.input(&area, rows))?;
+                let flow = layers(request.flow(&area, rows))?;
                 Ok(gpu.copy(area.output()?, Output::of(&flow, &self.card)?.span()?)?)
             })
         })?;
@@ -216,37 +213,24 @@ impl Steps {
 
 impl Recorded {
     fn replay(&mut self, card: &Card, request: &Request<'_>) -> Result<Given> {
-        let (gpu, layout) = (card.gpu(), self.area.layout());
-        let Step { block, input, .. } = &request.step;
+        let (gpu, layout, area) = (card.gpu(), self.area.layout(), &self.area);
         let brought = layout.brought();
-        layout.write(block, request.sessions, input, &self.tables, self.brought.as_mut_slice()?);
+        let source = request.input.source();
+        layout.write(request.block, request.sessions, source, &self.tables, self.brought.as_mut_slice()?);
         fault_point()?;
-        gpu.upload_pinned(self.area.part(brought.clone())?, &self.brought, brought)?;
+        gpu.upload_pinned(area.part(brought.clone())?, &self.brought, brought)?;
+        request.bring(gpu, area)?;
         fault_point()?;
         gpu.replay(&self.graph)?;
-        let taken = layout.taken(self.gives.row * request.rows);
+        let bytes = self.gives.row * request.rows;
+        let mut taken = layout.taken(bytes);
+        if let Some(tensor) = request.output {
+            tensor.take(gpu, area.output()?.part(0..bytes)?, area.faults())?;
+            taken = layout.taken(0);
+        }
         fault_point()?;
-        gpu.download_pinned(&mut self.taken, 0..taken.len(), self.area.part(taken.clone())?)?;
+        gpu.download_pinned(&mut self.taken, 0..taken.len(), area.part(taken.clone())?)?;
         fault_point()?;
         Ok(self.gives.given(without_faults(&self.taken.as_slice()?[..taken.len()])?))
-    }
-}
-
-impl Request<'_> {
-    /// Bytes of the input of so many rows, those that rest included.
-    fn input_bytes(&self, rows: usize) -> usize {
-        let words = match &self.step.input {
-            Source::Floats(floats, _) => floats.len(),
-            Source::Codes(codes, _) => codes.len(),
-        };
-        floats(words / self.rows * rows)
-    }
-
-    /// The input where the step has brought it.
-    fn input(&self, area: &Arc<Area>, rows: usize) -> Flow {
-        match &self.step.input {
-            Source::Floats(_, [_, steps, channels]) => Flow::Signal(Values::input(area, [rows, *steps, *channels])),
-            Source::Codes(_, count) => Flow::Codes(CodeValues::input(area, rows * self.step.frames, *count)),
-        }
     }
 }

@@ -3,7 +3,7 @@
 use mimi_cuda_testing::Host;
 
 use super::Mirrored;
-use crate::launch::{attention, depthwise, entries, norm, pointwise, product, search, upsample};
+use crate::launch::{attention, depthwise, entries, norm, pointwise, product, search, tensors, upsample};
 use crate::{FAULTS, Session};
 
 fn check<T: Mirrored>(kernels: &[&str]) {
@@ -33,6 +33,7 @@ fn arguments() {
     check::<search::SearchArguments>(&["search_few", "search_many"]);
     check::<search::CodesArguments>(&["codes"]);
     check::<attention::AttentionArguments>(&["attention"]);
+    check::<tensors::TensorArguments>(&["bring_floats", "bring_codes", "take_floats", "take_codes"]);
 }
 
 #[test]
