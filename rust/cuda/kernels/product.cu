@@ -132,8 +132,8 @@ __device__ __forceinline__ const float* place_in_row(const ProductArguments& p, 
         if (session.frames > 0) return history_copy(p, session, session.parity) + (at + (i64)p.history * p.c_in);
     }
     if (p.edge != EDGE_REPLICATE) return nullptr;
-    u32 channel = (u32)((at + (i64)p.history * p.c_in) % p.c_in);
-    return x + channel + (at < 0 ? 0 : length - p.c_in);
+    u32 within = (u32)(at < 0 ? at + (i64)p.history * p.c_in : at - length);
+    return x + within % p.c_in + (at < 0 ? 0 : length - p.c_in);
 }
 
 // Where the element at depth `k` of row `m` lies; null stands for zero.
@@ -166,17 +166,26 @@ __device__ __forceinline__ float4 four_of(const ProductArguments& p, const Left&
 // `thread` of `threads`.
 __device__ __forceinline__ void remember(const ProductArguments& p, u64 thread, u64 threads) {
     if (!p.sessions || p.history == 0) return;
-    u32 length = p.history * p.c_in;
+    const u32 at_once = p.wide ? 4 : 1, pieces = p.history * p.c_in / at_once;
     // Inputs filled up at the end of a clip are remembered as well, as on the CPU.
-    i64 first = ((i64)p.outputs * p.stride - p.history) * p.c_in;
-    for (u64 i = thread; i < (u64)p.rows * length; i += threads) {
-        u32 row = (u32)(i / length), at = (u32)(i - (u64)row * length);
-        const Session& session = p.sessions[row];
+    const i64 first = ((i64)p.outputs * p.stride - p.history) * p.c_in;
+    for (u64 i = thread; i < (u64)p.rows * pieces; i += threads) {
+        const u32 row = (u32)i / pieces, at = ((u32)i - row * pieces) * at_once;
+        const Session session = p.sessions[row];
         if (!session.state) continue;
         const float* from = place_in_row(p, row, first + at);
-        float value = from ? *from : 0.0f;
-        if (!is_finite(value)) p.faults[FAULT_CONVOLUTION] = 1;
-        history_copy(p, session, 1 - session.parity)[at] = value;
+        float* to = history_copy(p, session, 1 - session.parity) + at;
+        bool finite = true;
+        if (p.wide) {
+            float4 four = from ? *(const float4*)from : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            finite = is_finite(four.x) && is_finite(four.y) && is_finite(four.z) && is_finite(four.w);
+            *(float4*)to = four;
+        } else {
+            float value = from ? *from : 0.0f;
+            finite = is_finite(value);
+            *to = value;
+        }
+        if (!finite) p.faults[FAULT_CONVOLUTION] = 1;
     }
 }
 

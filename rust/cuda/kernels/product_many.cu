@@ -87,7 +87,6 @@ __device__ __forceinline__ void product_many(const ProductArguments& p) {
     const u32 first_row = blockIdx.x * T::ROWS, first_column = blockIdx.y * T::COLUMNS_WIDE;
     const u32 from = blockIdx.z * p.block_depth, to = smaller(p.depth, from + p.block_depth);
     const u64 block = ((u64)blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
-    remember(p, block * MANY_THREADS + thread, (u64)gridDim.x * gridDim.y * gridDim.z * MANY_THREADS);
 
     bool live = false;
     for (u32 i = thread; i < T::ROWS; i += MANY_THREADS) {
@@ -96,7 +95,7 @@ __device__ __forceinline__ void product_many(const ProductArguments& p) {
         lefts[i] = there ? left_row(p, m) : Left{nullptr, 0, 0};
         live = live || there;
     }
-    if (!__syncthreads_or(live)) return;
+    live = __syncthreads_or(live);
 
     const u32 panel_count = blocks_of(p.columns, COLUMNS), quad_count = blocks_of(p.depth, 4);
     float4 x_next[T::X_FOURS];
@@ -148,7 +147,9 @@ __device__ __forceinline__ void product_many(const ProductArguments& p) {
     }
     u32 part = parts_before(p, from), end = part_end(p, from);
 
-    fetch(from);
+    if (live) fetch(from);
+    remember(p, block * MANY_THREADS + thread, (u64)gridDim.x * gridDim.y * gridDim.z * MANY_THREADS);
+    if (!live) return;
     put(0);
     __syncthreads();
     u32 copy = 0;
@@ -213,21 +214,21 @@ __device__ __forceinline__ void product_many(const ProductArguments& p) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_float32(const ProductArguments p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS, 4) product_small_float32(const ProductArguments p) {
     product_many<FLOAT32, Small>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_bfloat16(const ProductArguments p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS, 4) product_small_bfloat16(const ProductArguments p) {
     product_many<BFLOAT16, Small>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_small_int8(const ProductArguments p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS, 4) product_small_int8(const ProductArguments p) {
     product_many<INT8, Small>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_float32(const ProductArguments p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS, 2) product_large_float32(const ProductArguments p) {
     product_many<FLOAT32, Large>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_bfloat16(const ProductArguments p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS, 2) product_large_bfloat16(const ProductArguments p) {
     product_many<BFLOAT16, Large>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS) product_large_int8(const ProductArguments p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS, 2) product_large_int8(const ProductArguments p) {
     product_many<INT8, Large>(p);
 }

@@ -9,8 +9,8 @@ use crate::{Error, Result};
 /// The right matrix of a product `(depth, columns)`, in the order in which the kernels read it, and a bias for each column.
 pub struct Weights {
     stored: Stored,
-    /// What the addresses lie in.
-    memory: Buffer,
+    /// What the addresses lie in; not there where the memory is a test's.
+    memory: Option<Buffer>,
 }
 
 /// Where all of a layer lies on the device.
@@ -45,7 +45,20 @@ impl Weights {
         let memory = gpu.buffer(image.len())?;
         gpu.upload(memory.span(), &image)?;
         let stored = Stored::at(memory.span().address(), precision, matrix.shape(), starts);
-        Ok(Self { stored, memory })
+        Ok(Self { stored, memory: Some(memory) })
+    }
+
+    /// The same in memory of a test, which `put` gives the address of.
+    #[cfg(test)]
+    pub(crate) fn in_memory(
+        precision: Precision,
+        matrix: &Strided<'_>,
+        bias: Option<&[f32]>,
+        put: impl FnOnce(&[u8]) -> u64,
+    ) -> Result<Self> {
+        let (image, starts) = image(precision, matrix, bias)?;
+        let stored = Stored::at(put(&image), precision, matrix.shape(), starts);
+        Ok(Self { stored, memory: None })
     }
 
     /// Rows of the matrix.
@@ -69,7 +82,7 @@ impl Weights {
     /// Bytes held on the device.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.memory.span().bytes()
+        self.memory.as_ref().map_or(0, |memory| memory.span().bytes())
     }
 
     /// Whether they are stored as one column, in the order of depth.

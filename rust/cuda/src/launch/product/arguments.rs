@@ -55,6 +55,7 @@ impl ProductArguments {
         let Window { channels, taps, stride, dilation, history, history_at, edge } = window;
         // What is not longer than a row of the left matrix, or the history, is counted in 32 bits.
         number("a window", history.saturating_add((taps - 1) * dilation).saturating_add(1).saturating_mul(channels))?;
+        number("inputs that are remembered", rows.saturating_mul(history).saturating_mul(channels))?;
         let stored = weights.stored();
         let (depth, run) = (stored.depth, if dilation == 1 { stored.depth } else { channels });
         let address = |span: Option<crate::Span<'_>>| span.map_or(0, |span| span.address());

@@ -19,13 +19,13 @@ const FEW_PARTS: u32 = 8 << 10;
 
 /// The tiles of many rows.
 const MANY_THREADS: u32 = 128;
-pub(super) const SMALL: Tile = Tile {
+pub(in crate::launch) const SMALL: Tile = Tile {
     name: ["product_small_float32", "product_small_bfloat16", "product_small_int8"],
     rows: 32,
     columns: 32,
     depths: 64,
 };
-pub(super) const LARGE: Tile = Tile {
+pub(in crate::launch) const LARGE: Tile = Tile {
     name: ["product_large_float32", "product_large_bfloat16", "product_large_int8"],
     rows: 64,
     columns: 64,
@@ -54,9 +54,16 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Whether a norm of the rows can be taken in the same launch: where a block sees a whole row, and few see the same.
+    /// Whether a norm of the rows can be taken in the same launch: where a block sees whole rows, and the weights are not
+    /// read by more than a few.
     pub(crate) fn takes_norm(&self) -> bool {
-        !self.column && self.outputs <= FEW && self.depth <= FEW_SEGMENTS * PART
+        let segments = self.segments();
+        !self.column && segments <= FEW_SEGMENTS && self.outputs <= FEW / FEW_ROWS * (FEW_SEGMENTS_OF_ROWS / segments)
+    }
+
+    /// Segments that a block which sees whole rows takes.
+    fn segments(&self) -> u32 {
+        self.depth.div_ceil(PART).next_power_of_two()
     }
 }
 
@@ -113,9 +120,9 @@ impl Plan {
     }
 
     /// A block takes as many rows as there are, up to eight, then as many segments as fit, then panels.
-    pub(super) fn few(task: &Task, blocks: u32) -> Self {
+    pub(in crate::launch) fn few(task: &Task, blocks: u32) -> Self {
         let block_rows = task.outputs.min(FEW_ROWS).next_power_of_two();
-        let all = task.depth.div_ceil(PART).next_power_of_two();
+        let all = task.segments();
         let (block_rows, segments) = if task.norm {
             // A block must see whole rows.
             (block_rows.min(FEW_SEGMENTS_OF_ROWS / all), all)
@@ -150,7 +157,7 @@ impl Plan {
     }
 
     /// Parts of sums are shared out as well where there are too few tiles.
-    pub(super) fn many(task: &Task, tile: Tile, blocks: u32) -> Self {
+    pub(in crate::launch) fn many(task: &Task, tile: Tile, blocks: u32) -> Self {
         let (tiles, segments) = (tile.count(task), task.depth.div_ceil(PART));
         let wanted = if tiles < blocks { blocks.div_ceil(tiles).min(segments) } else { 1 };
         let block_segments = segments.div_ceil(wanted);
@@ -169,7 +176,7 @@ impl Plan {
 
 /// A tile of the output, and depths that are in shared memory at a time.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
+pub(in crate::launch) struct Tile {
     name: [&'static str; 3],
     rows: u32,
     columns: u32,

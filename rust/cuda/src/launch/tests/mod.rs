@@ -7,6 +7,7 @@ mod convolutions;
 mod elements;
 mod layout;
 mod memory;
+mod product;
 mod search;
 
 use mimi_cuda_testing::{Host, Order};
