@@ -137,7 +137,7 @@ class TestParts:
             ({"parts": "quantizer"}, ConfigError, r"parts.*'both'.*'encoder'.*'decoder'.*'quantizer'"),
             ({"threads": 0}, ConfigError, r"threads.*\b0\b"),
             ({"dtype": "bfloat17"}, ConfigError, r"dtype.*'float32'.*'bfloat17'"),
-            ({"device": "cuda"}, DeviceError, r"device.*'cpu'.*'cuda'"),
+            ({"device": "tpu"}, DeviceError, r"device.*'cpu'.*'cuda'.*'tpu'"),
         ):
             with pytest.raises(error, match=message):
                 Mimi.from_pretrained(tiny_dir, **options)

@@ -8,15 +8,40 @@ L samples, D latent width.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, final
+from typing import Any, TypeAlias, TypedDict, final, type_check_only
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Model", "Stream", "__version__", "build_info", "codec_folders", "codec_prefixes", "safetensors_entries"]
+__all__ = [
+    "Model",
+    "Stream",
+    "__version__",
+    "build_info",
+    "codec_folders",
+    "codec_prefixes",
+    "cuda_devices",
+    "look_in",
+    "safetensors_entries",
+]
 __version__: str
 
 _Limits: TypeAlias = tuple[Callable[[], object] | None, float | None]
+
+@type_check_only
+class CudaDevice(TypedDict):
+    """What a CUDA device is."""
+
+    name: str
+    memory_bytes: int
+    compute_capability: tuple[int, int]
+    multiprocessors: int
+    driver_cuda: tuple[int, int]
+    """The version of CUDA that the driver is of."""
+    nvrtc: tuple[int, int] | None
+    """The version of the compiler that is tried first; None where there is none for this device."""
+    missing: str | None
+    """What is missing to run on it, and what to install."""
 
 def build_info() -> dict[str, str]:
     """Version, build profile and the SIMD instruction set in use, for bug reports."""
@@ -26,6 +51,12 @@ def codec_folders() -> list[str]:
 
 def codec_prefixes(names: list[str], module: str | None) -> list[str]:
     """What stands before the names of the codec's tensors, of every codec that `names` may be of: usually one."""
+
+def cuda_devices() -> list[CudaDevice]:
+    """The CUDA devices that the process sees. None is opened. Raises `DeviceError` without a driver or a device."""
+
+def look_in(directories: list[str]) -> None:
+    """Look for libraries of CUDA in these directories too: where libraries lie, toolkits, or `site-packages`."""
 
 def safetensors_entries(data: bytes) -> tuple[dict[str, str], list[tuple[str, str, list[int], int, int]]]:
     """The metadata of a whole safetensors file, and (name, element type, shape, first byte, last byte + 1) of tensors.
@@ -116,6 +147,9 @@ class Model:
     @property
     def simd(self) -> str:
         """Instruction set of the kernels: "avx512", "avx2" or "portable"."""
+    @property
+    def device_counts(self) -> dict[str, int]:
+        """How often the model has asked its device for what so far: launches, copies, waits. Empty on the CPU."""
     @property
     def weight_bytes(self) -> int:
         """Bytes of memory held by the weights."""

@@ -104,7 +104,7 @@ class Facts:
 
     @property
     def device(self) -> str:
-        """Where the model runs."""
+        """Where the model runs: "cpu", "cuda:0". What `device="auto"` has found."""
         return self._core.device
 
     @property

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, Literal, Protocol, SupportsFloat, TypeAlias
 
 from ._arrays import to_count
-from .errors import ConfigError, DeviceError, InputTypeError
+from ._devices import Device, to_device
+from .errors import ConfigError, InputTypeError
 
 
 class Event(Protocol):
@@ -26,7 +27,6 @@ Padding = Literal["transformers", "moshi"]
 PARTS = ("both", "encoder", "decoder")
 PADDINGS = ("transformers", "moshi")
 DTYPES = ("float32", "bfloat16", "int8")
-DEVICES = ("cpu",)
 OPTIONS = ("parts", "num_codebooks", "threads", "dtype", "device", "module")
 THREADS_VARIABLE = "MIMI_NUM_THREADS"
 
@@ -36,12 +36,10 @@ def check_options(
     num_codebooks: int | None,
     threads: int | None,
     dtype: str,
-    device: str,
+    device: Device,
     module: str | None = None,
 ) -> dict[str, Any]:
     """Refuse what cannot work before anything is downloaded."""
-    if device not in DEVICES:
-        raise DeviceError(f"device must be one of {', '.join(map(repr, DEVICES))}, got {device!r}")
     if module is not None and not isinstance(module, str):
         raise InputTypeError(f"module must be text, got {type(module).__name__}")
     return {
@@ -49,7 +47,7 @@ def check_options(
         "num_codebooks": None if num_codebooks is None else to_count(num_codebooks, "num_codebooks"),
         "threads": None if threads is None else to_count(threads, "threads"),
         "dtype": choice("dtype", dtype, DTYPES),
-        "device": device,
+        "device": to_device(device),
         "module": module,
     }
 

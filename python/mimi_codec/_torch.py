@@ -24,7 +24,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 class CodecModule(nn.Module):
     """A module without weights of its own that has the device and the float type which `.to()` gave it.
 
-    The codec runs on the CPU in float32 whatever they say; audio is returned in that float type.
+    The codec runs in float32 where it was loaded, whatever they say; audio is returned in that float type.
     """
 
     def __init__(self) -> None:

@@ -66,7 +66,8 @@ class LatentModule(CodecModule, ABC):
     ) -> None:
         state = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
         if state:
-            self._take(state, self._config_text(), threads=self.codec.threads, parts=self.codec.parts)
+            same = {name: getattr(self.codec, name) for name in ("threads", "parts", "device")}
+            self._take(state, self._config_text(), **same)
         elif strict and self._files is not None:
             missing_keys.extend(prefix + name for name in load_file(self._files.path / WEIGHTS))
 

@@ -157,7 +157,7 @@ class TimedOutError(StoppedError, TimeoutError):
 
 
 class DeviceError(MimiError, RuntimeError):
-    """A device is not supported, or is not there.
+    """A device is not there or not supported, or something that it needs is missing: the text says what to install.
 
     Example:
         >>> from mimi_codec import Mimi

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ._devices import Device
 from ._options import Parts, check_options
 from .codec import load_named
 from .latent_codec import LatentCodec
@@ -31,7 +32,7 @@ def load(
     num_codebooks: int | None = None,
     threads: int | None = None,
     dtype: str = "float32",
-    device: str = "cpu",
+    device: Device = "cpu",
     module: str | None = None,
     local_files_only: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -68,7 +69,7 @@ def load(
         LoadError: nothing of that name, no network, or a corrupt file.
         WeightsError: a tensor is missing, has a wrong shape, or is one too many.
         ConfigError: the configuration is not supported, or an option is outside its range.
-        DeviceError: the device is not supported.
+        DeviceError: there is no such device, or something that it needs is missing: the text says what to install.
 
     Example:
         >>> import mimi_codec

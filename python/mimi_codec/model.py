@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Self
 
+from ._devices import Device
 from ._options import Parts, check_options
 from .codec import Loaded, load_named, load_source
 from .config import MimiConfig
@@ -49,7 +50,7 @@ class Mimi(TokenCodec):
         num_codebooks: int | None = None,
         threads: int | None = None,
         dtype: str = "float32",
-        device: str = "cpu",
+        device: Device = "cpu",
         local_files_only: bool = False,
         cache_dir: str | os.PathLike[str] | None = None,
         token: str | bool | None = None,
@@ -64,7 +65,9 @@ class Mimi(TokenCodec):
             threads: threads one call may use; None takes `MIMI_NUM_THREADS`, or 1. No more are used than the process
                 has processors (its affinity, its quota).
             dtype: how the large weights are kept in memory: "float32", "bfloat16" or "int8". Arithmetic is in float32.
-            device: "cpu".
+            device: where it runs: "cpu", "cuda" or "cuda:1" for a GPU of NVIDIA, "auto" for one of these if it works
+                here and else the CPU, "metal" for the GPU of a Mac, or a `torch.device` of these names. Results are in
+                the memory of the host.
             local_files_only: never use the network.
             cache_dir: cache of the hub, if not the usual one.
             token: access token of the hub, if not the stored one. It is not pickled.
@@ -76,7 +79,7 @@ class Mimi(TokenCodec):
             LoadError: nothing of that name, no network, or a corrupt file.
             WeightsError: a tensor is missing, has a wrong shape, or is one too many.
             ConfigError: the configuration is not supported, or an option is outside its range.
-            DeviceError: the device is not supported.
+            DeviceError: there is no such device, or something that it needs is missing: the text says what to install.
 
         Example:
             >>> import tempfile
@@ -105,22 +108,24 @@ class Mimi(TokenCodec):
         num_codebooks: int | None = None,
         threads: int | None = None,
         dtype: str = "float32",
+        device: Device = "cpu",
     ) -> Mimi:
         """The small model inside the package: real speech at low quality, no network.
 
         24 kHz, 12.5 frames per second, 16 codebooks of 1024. Its weights are CC BY-SA 3.0.
 
         Args:
-            parts, num_codebooks, threads, dtype: as in `from_pretrained`.
+            parts, num_codebooks, threads, dtype, device: as in `from_pretrained`.
 
         Returns:
             The model.
 
         Raises:
             ConfigError: an option outside its range.
+            DeviceError: as in `from_pretrained`.
             InputTypeError: an option of another type.
         """
-        options = check_options(parts, num_codebooks, threads, dtype, "cpu")
+        options = check_options(parts, num_codebooks, threads, dtype, device)
         return cls._of(load_source(Source("demo", "demo", demo_directory()), options))
 
     @classmethod

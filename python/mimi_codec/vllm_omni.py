@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ._arrays import to_count
+from ._devices import Device
 from ._torch import audio_in, codes_in, plain, tensor_out
 from .errors import AudioError, CodesError, InputTypeError, StreamError
 from .model import Mimi
@@ -23,16 +24,18 @@ __all__ = ["FrameCodec"]
 class FrameCodec:
     """A `Mimi` for conversations in slots, in place of vLLM-Omni's `PersonaPlexMimiCodec`.
 
-    Tensors come on any device, and results go back to `device`; the codec runs on the CPU.
+    Tensors come on any device, and results go back to `device`.
 
     Args:
         codec: a `Mimi`, or what `Mimi.from_pretrained` takes.
         num_codebooks: codes K of a frame.
         device: where results go.
         threads: threads one call may use, where the codec is loaded here.
+        codec_device: where it then runs, as in `Mimi.from_pretrained`.
 
     Raises:
         ConfigError: more codebooks than the codec has.
+        DeviceError: `codec_device` is not there, or something that it needs is missing.
         LoadError: there is no such codec.
 
     Example:
@@ -53,8 +56,11 @@ class FrameCodec:
         num_codebooks: SupportsIndex = 8,
         device: str | torch.device = "cpu",
         threads: int | None = None,
+        codec_device: Device = "cpu",
     ) -> None:
-        self.codec = codec if isinstance(codec, Mimi) else Mimi.from_pretrained(codec, threads=threads)
+        if not isinstance(codec, Mimi):
+            codec = Mimi.from_pretrained(codec, threads=threads, device=codec_device)
+        self.codec = codec
         self.num_codebooks = to_count(num_codebooks, "num_codebooks", self.codec.num_codebooks)
         self.device = torch.device(device)
         self._encoder: EncoderStream | None = None
@@ -173,7 +179,7 @@ class FrameCodec:
         return tensor_out(self._decoder.push(rows, lengths=lengths, active=mask)[:, 0], self.device)
 
     def capture_cuda_graphs(self, *arguments: Any, **options: Any) -> None:
-        """Nothing: the codec runs on the CPU.
+        """Nothing: a codec on the CPU has no graphs, and one on a GPU records its own.
 
         Args:
             arguments, options: what the service gives.

@@ -86,11 +86,14 @@ def test_threads_that_ray_gave(quick, paths, monkeypatch):
         np.testing.assert_array_equal(codes, quick.encode(read_audio(path, 24000), num_codebooks=K))
 
 
-def test_a_gpu_that_nothing_could_use(quick, monkeypatch):
+def test_a_gpu_that_ray_gave(quick, monkeypatch):
+    """The first device that the actor sees, unless the caller says where."""
     monkeypatch.setattr("mimi_codec.ray.encode.assigned", lambda: (1, True))
-    monkeypatch.setattr("mimi_codec.ray.resources.DEVICES", ("cpu",))
-    with pytest.raises(ConfigError, match="Ray gave this actor a GPU"):
-        MimiEncode(quick)
+    asked = []
+    monkeypatch.setattr("mimi_codec.ray.resources.load", lambda *_, device, **__: asked.append(device) or quick)
+    MimiEncode("demo")
+    MimiEncode("demo", device="cpu")
+    assert asked == ["cuda", "cpu"]
 
 
 def test_errors_as_a_column_or_raised(quick, paths, tmp_path):

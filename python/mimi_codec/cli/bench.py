@@ -21,6 +21,7 @@ from .. import __version__, build_info
 from .._arrays import Float32Array
 from ..audio import read_audio
 from ..demo_files import demo_clip
+from ..errors import OutOfMemoryError
 from ..synthetic import write_synthetic
 from .console import say, show
 from .measured import Measured
@@ -29,13 +30,15 @@ from .options import Verbs, add_command, add_model_options, load_codec, positive
 FrameTimes: TypeAlias = npt.NDArray[np.float64]
 
 SESSION_FRAMES = 20  # timed for each number of sessions
-MOST_SESSIONS = 64  # tried
+MOST_SESSIONS = {"cpu": 64, "cuda": 4096, "metal": 64}  # tried
+WARM_FRAMES = 25  # pushed at once before anything is timed
 
 
 EXAMPLES = """\
   mimi bench
   mimi bench --threads 2 --dtype bfloat16
   mimi bench --sessions
+  mimi bench --device cuda --sessions
   mimi bench --model demo --seconds 60 --json"""
 
 
@@ -82,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         "model": "synthetic" if args.model is None else model.name,
         "codec": model.kind,
         "dtype": model.dtype,
+        "device": model.device,
         "simd": model.simd,
         "threads": model.threads,
         "cpus": os.cpu_count(),
@@ -93,7 +97,8 @@ def run(args: argparse.Namespace) -> int:
     }
     frame_ms = 1000 / model.frame_rate
     whole = sum(facts[f"{direction}_frame_ms"]["median"] for direction in codec.directions)
-    facts["sessions_per_core"] = frame_ms / (whole * model.threads)
+    if model.device == "cpu":
+        facts["sessions_per_core"] = frame_ms / (whole * model.threads)
     facts["peak_memory_bytes"] = peak_memory()
     if args.sessions:
         facts["sessions_ms"] = _sessions(codec)
@@ -168,9 +173,13 @@ def _sessions(codec: Measured) -> dict[int, float]:
     pcm = _speech(model.sample_rate, SESSION_FRAMES / model.frame_rate)
     longest: dict[int, float] = {}
     most, too_many, count = 0, 0, 1
-    while 0 < count <= MOST_SESSIONS and count not in longest:
-        longest[count] = float(np.sum(list(_frame_times(codec, pcm, count).values()), axis=0).max())
-        if longest[count] <= frame_ms:
+    while 0 < count <= MOST_SESSIONS[model.device.split(":")[0]] and count not in longest:
+        try:
+            longest[count] = float(np.sum(list(_frame_times(codec, pcm, count).values()), axis=0).max())
+            in_time = longest[count] <= frame_ms
+        except OutOfMemoryError:
+            in_time = False
+        if in_time:
             most = count
         else:
             too_many = count
@@ -181,7 +190,8 @@ def _sessions(codec: Measured) -> dict[int, float]:
 def _frame_times(codec: Measured, pcm: Float32Array, sessions: int) -> dict[str, FrameTimes]:
     """Milliseconds of each frame in each direction, of streams that have seen all they can remember."""
     size, streams = codec.model.frame_size, codec.streams(sessions)
-    streams.push(np.resize(pcm, (sessions, 1, codec.window * size)))
+    for _ in range(0, codec.window, WARM_FRAMES):
+        streams.push(np.resize(pcm, (sessions, 1, WARM_FRAMES * size)))
     starts = range(0, len(pcm) - size + 1, size)
     taken = [streams.push(np.tile(pcm[start : start + size], (sessions, 1, 1))) for start in starts]
     return {name: np.array([frame[name] for frame in taken]) for name in codec.directions}
@@ -204,7 +214,7 @@ def _table(facts: dict[str, Any], directions: list[str], frame_ms: float, second
     doing = " and ".join(f"{name[:-1]}ing" for name in directions)
     rows = [
         ("model", f"{facts['model']} ({facts['codec']}), {gives}, {facts['dtype']}"),
-        ("machine", f"{facts['simd']}, {threads}"),
+        ("machine", f"{facts['simd']}, {threads}" if facts["device"] == "cpu" else facts["device"]),
         ("load", f"{facts['load_seconds']:.2f} s, {facts['weight_bytes'] / 1e6:.0f} MB of weights"),
     ]
     for name in directions:
@@ -213,7 +223,8 @@ def _table(facts: dict[str, Any], directions: list[str], frame_ms: float, second
         times = facts[f"{name}_frame_ms"]
         text = f"{times['median']:.1f} ms per frame of {frame_ms:g} ms (99th percentile {times['percentile_99']:.1f})"
         rows.append((f"stream {name}", text))
-    rows.append(("sessions per core", f"{facts['sessions_per_core']:.1f}, each {doing}"))
+    if "sessions_per_core" in facts:
+        rows.append(("sessions per core", f"{facts['sessions_per_core']:.1f}, each {doing}"))
     if "sessions_ms" in facts:
         tried = ", ".join(f"{count} in {ms:.0f} ms" for count, ms in sorted(facts["sessions_ms"].items()))
         rows.append(("sessions in time", f"{facts['sessions_in_time']} of one stream (at most: {tried})"))

@@ -51,7 +51,7 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; the exit code."""
-    model = Mimi.demo(threads=args.threads, dtype=args.dtype)
+    model = Mimi.demo(threads=args.threads, dtype=args.dtype, device=args.device)
     check_codebooks(model, args.codebooks)
     check_place(args.output)
     original = read_audio(demo_clip(), model.sample_rate)

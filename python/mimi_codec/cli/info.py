@@ -1,15 +1,16 @@
-"""`mimi info`: what models, token files and sound files are."""
+"""`mimi info`: what models, token files, sound files and devices are."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .._found import Input, counted, find
-from . import facts
-from .console import UsageError
+from . import devices, facts
+from .console import UsageError, show
 from .facts import Facts
 from .inputs import named
 from .options import DEFAULT_MODEL, Verbs, add_command, add_model_options
@@ -20,7 +21,8 @@ EXAMPLES = """\
   mimi info talk.wav
   mimi info recordings/ tokens/               a line for each file, and totals
   mimi info demo                              the embedded model
-  mimi info kyutai/mimi --json                with its whole configuration"""
+  mimi info kyutai/mimi --json                with its whole configuration
+  mimi info --device                          which devices there are, and what is missing to use one"""
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -28,7 +30,7 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_command(
         verbs,
         "info",
-        "describe models, token files and sound files",
+        "describe models, token files, sound files and devices",
         "Describe models (directory, file, hub name or 'demo'), token files and sound files. Directories that are not "
         "models are searched; several files are listed with totals.",
         EXAMPLES,
@@ -40,12 +42,14 @@ def add_parser(verbs: Verbs) -> None:
         "--from", dest="list_file", metavar="FILE", help="read the names from FILE, one per line (-: standard input)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with the whole configuration of a model")
-    add_model_options(parser, default=DEFAULT_MODEL, default_text=DEFAULT_MODEL)
+    add_model_options(parser, default=DEFAULT_MODEL, default_text=DEFAULT_MODEL, lists_devices=True)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the descriptions; the exit code."""
+    if args.device is None:
+        return _devices(args)
     names = [(args.model, False)] if not args.inputs and args.list_file is None else named(args.inputs, args.list_file)
     models = [name for name, _ in names if facts.is_model_directory(Path(name))]
     searched = [(name, listed) for name, listed in names if name not in models]
@@ -61,6 +65,14 @@ def run(args: argparse.Namespace) -> int:
         for path in item.files:
             listing.add(str(path) if item.is_directory else item.name, partial(_describe, args, item, path), text)
     return listing.end()
+
+
+def _devices(args: argparse.Namespace) -> int:
+    if args.inputs or args.list_file is not None:
+        raise UsageError("--device without a name lists the devices, and goes with no other name")
+    found = devices.found()
+    show(json.dumps(found, indent=2) if args.json else "\n".join(map(devices.line, found)))
+    return 0
 
 
 def _describe(args: argparse.Namespace, item: Input, path: Path) -> Facts:

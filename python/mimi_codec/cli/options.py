@@ -7,8 +7,9 @@ import shutil
 import textwrap
 from typing import Any
 
+from .._devices import DEVICES, to_device
 from .._options import DTYPES
-from ..errors import ConfigError
+from ..errors import ConfigError, DeviceError
 from ..latent_codec import LatentCodec
 from ..loading import load
 from ..model import Mimi
@@ -56,7 +57,17 @@ def add_input_options(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def add_model_options(parser: argparse.ArgumentParser, *, default: str | None, default_text: str) -> None:
+def device(text: str) -> str:
+    """An option that names a device."""
+    try:
+        return to_device(text)
+    except DeviceError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("device ")) from None
+
+
+def add_model_options(
+    parser: argparse.ArgumentParser, *, default: str | None, default_text: str, lists_devices: bool = False
+) -> None:
     """Which model, and how it runs."""
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -65,26 +76,35 @@ def add_model_options(parser: argparse.ArgumentParser, *, default: str | None, d
         metavar="NAME",
         help=f"directory, file, hub name or {DEMO!r}, of any codec (default: {default_text})",
     )
-    add_loading_options(group)
+    add_loading_options(group, lists_devices=lists_devices)
 
 
-def add_loading_options(group: Any) -> None:
+def add_loading_options(group: Any, *, lists_devices: bool = False) -> None:
     """Which of a model's files, and how it runs."""
     group.add_argument("--revision", metavar="REV", help="branch, tag or commit of the hub's repository")
     group.add_argument(
         "--module", metavar="M", help="which module of a larger model is meant, where several of them are codecs"
     )
     group.add_argument("--offline", action="store_true", help="use only files on this machine")
-    add_computing_options(group)
+    add_computing_options(group, lists_devices=lists_devices)
 
 
-def add_computing_options(group: Any) -> None:
-    """How a model runs."""
+def add_computing_options(group: Any, *, lists_devices: bool = False) -> None:
+    """How a model runs. With `lists_devices` there may be `--device` without a name, which is then None."""
     group.add_argument(
         "--threads", type=positive, metavar="N", help="threads of one call (default: MIMI_NUM_THREADS, or 1)"
     )
     group.add_argument(
         "--dtype", choices=DTYPES, default=DTYPES[0], help="how weights are stored (default: %(default)s)"
+    )
+    group.add_argument(
+        "--device",
+        type=device,
+        default=DEVICES[0],
+        nargs="?" if lists_devices else None,
+        metavar="D",
+        help=f"where it runs: {', '.join(DEVICES)}, or one of several as cuda:1 (default: %(default)s)"
+        + ("; without a name: list the devices" if lists_devices else ""),
     )
 
 
@@ -111,7 +131,7 @@ def load_codec(args: argparse.Namespace, name: str, revision: str | None, **opti
 
     Raises `UsageError` for a number of codebooks that it does not take, and for a module of the embedded model.
     """
-    options = {"threads": args.threads, "dtype": args.dtype, **options}
+    options = {"threads": args.threads, "dtype": args.dtype, "device": args.device, **options}
     try:
         if name == DEMO:
             if args.module is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._arrays import to_count
+from .._devices import Device
 from .._options import PADDINGS, Padding, Stop, choice, to_limits
 from ..audio import Channels
 from ..audio.mixer import check_channels
@@ -154,6 +155,7 @@ def tokenize(
     padding: Padding = "transformers",
     strict: bool = False,
     retry_failed: bool = False,
+    device: Device = "cpu",
     progress: Callable[[Progress], object] | None = None,
     stop: Stop | None = None,
 ) -> Summary:
@@ -180,6 +182,7 @@ def tokenize(
         padding: as in `Mimi.encode`.
         strict: sounds that are damaged or cut short fail as a whole, instead of a warning in their row.
         retry_failed: make those shards again that have failures. Their other clips are kept.
+        device: where the codec runs, as in `mimi_codec.load`; not for a model, which is where it was loaded.
         progress: a function that is called ten times per second with the `Progress`.
         stop: a `threading.Event`, or a function without arguments, that is asked as often whether to stop.
 
@@ -188,6 +191,7 @@ def tokenize(
 
     Raises:
         ConfigError: an option outside its range, ids that are not unique, no clips, or a `plan.json` of another run.
+        DeviceError: the device is not there, or something that it needs is missing.
         InputTypeError: an item that is neither a path nor (id, sound).
         LoadError: the model, a list or an archive cannot be read.
         OSError: a directory cannot be read, or a shard cannot be written.
@@ -203,7 +207,7 @@ def tokenize(
     """
     to_limits(stop, None)  # what cannot be asked is refused before any work
     if isinstance(codec, (str, os.PathLike)):
-        codec = load(codec, parts="encoder", num_codebooks=None if latents else num_codebooks)
+        codec = load(codec, parts="encoder", num_codebooks=None if latents else num_codebooks, device=device)
     run = Run(
         items,
         out,

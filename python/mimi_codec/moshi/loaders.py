@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from .._devices import Device
 from .._torch import ScratchDirectory, as_files_hold
 from ..config import MimiConfig
 from ..errors import ConfigError, InputTypeError, LoadError
@@ -78,6 +79,8 @@ def get_mimi(
     mimi_config: Mapping[str, Any] | None = None,
     device: torch.device | str = "cpu",
     num_codebooks: int = 8,
+    *,
+    codec_device: Device = "cpu",
 ) -> MimiModel:
     """Load Mimi as moshi does.
 
@@ -85,8 +88,9 @@ def get_mimi(
         filename: Kyutai's file (`tokenizer-*.safetensors`), a PyTorch checkpoint of the same tensors, or anything that
             `mimi_codec.Mimi.from_pretrained` takes.
         mimi_config: moshi's configuration of the codec; None is the released one, or that beside the file.
-        device: where results are wanted; the codec itself runs on the CPU.
+        device: where results are wanted.
         num_codebooks: how many codebooks `encode` gives.
+        codec_device: where the codec runs, as in `mimi_codec.Mimi.from_pretrained`.
 
     Returns:
         The model.
@@ -95,6 +99,7 @@ def get_mimi(
         LoadError: there is no such file, or it is corrupt.
         WeightsError: the file does not hold the tensors of this configuration.
         ConfigError: the configuration is not supported, or there are fewer codebooks.
+        DeviceError: `codec_device` is not there, or something that it needs is missing.
         InputTypeError: `filename` is not a path, or `mimi_config` is not a mapping.
 
     Example:
@@ -116,7 +121,8 @@ def get_mimi(
     if mimi_config is not None or Path(filename).suffix in (".pt", ".pth", ".th", ".bin"):
         files = ScratchDirectory()
         _collect(Path(filename), mimi_config, files.path)
-    model = MimiModel(Mimi.from_pretrained(filename if files is None else files.path), num_codebooks)
+    codec = Mimi.from_pretrained(filename if files is None else files.path, device=codec_device)
+    model = MimiModel(codec, num_codebooks)
     model._files = files
     return model.to(torch.device(device))
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .._devices import Device
 from .._torch import audio_in, outside_graphs, tensor_out
 from .._torch_latents import LatentModule, codec_of, latent_codec, latents_in, latents_out
 from ..errors import ConfigError, InputTypeError, StreamError
@@ -127,6 +128,7 @@ def attach(
     codec: LatentCodec | str | os.PathLike[str] | None = None,
     *,
     threads: int | None = None,
+    device: Device = "cpu",
 ) -> MimiModel:
     """Replace the Mimi inside a loaded `pocket_tts.TTSModel`.
 
@@ -135,6 +137,7 @@ def attach(
         codec: where the weights come from: None for those in `tts_model` itself, the name or path of a checkpoint, or
             a loaded codec, which many models can share.
         threads: threads that one call may use; None takes `MIMI_NUM_THREADS`, or 1. Not for a loaded codec.
+        device: where the codec runs, as in `mimi_codec.load`. Not for a loaded codec.
 
     Returns:
         What took the place of the codec.
@@ -142,6 +145,7 @@ def attach(
     Raises:
         InputTypeError: `tts_model` does not hold the Mimi of Pocket TTS.
         ConfigError: `codec` is not of the size for which `tts_model` was made.
+        DeviceError: the device is not there, or something that it needs is missing.
         LoadError: the weights cannot be loaded.
         WeightsError: a tensor is missing, has a wrong shape, or is one too many.
 
@@ -163,11 +167,11 @@ def attach(
         # without one the encoder's latents are as wide as its layers
         fields.setdefault("inner_dim", fields["seanet"]["dimension"])
         text = json.dumps({"mimi": fields})
-        loaded, files = codec_of(original.state_dict(), text, threads=threads)
+        loaded, files = codec_of(original.state_dict(), text, threads=threads, device=device)
         ours = MimiModel(loaded)
         ours._files, ours._config = files, text
     else:
-        ours = MimiModel(latent_codec(codec, threads=threads))
+        ours = MimiModel(latent_codec(codec, threads=threads, device=device))
         _check_same(ours, section)
     ours.train(original.training)
     tts_model.mimi = ours

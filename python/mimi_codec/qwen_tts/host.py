@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Float32Array
+from .._devices import Device
 from ..errors import ConfigError, InputTypeError
 from ..qwen import QwenCodec
 from .clips import KIND, frames_of, tokenizer_codec
@@ -21,6 +22,7 @@ def attach(
     codec: QwenCodec | str | os.PathLike[str] | None = None,
     *,
     threads: int | None = None,
+    device: Device = "cpu",
     chunked: bool = False,
 ) -> Qwen3TTSTokenizer:
     """Replace the speech tokenizer of a loaded model of `qwen-tts`.
@@ -30,6 +32,7 @@ def attach(
         codec: where the weights come from: None for those in `model` itself, the name or path of a checkpoint (of the
             tokenizer, or of a model that holds it), or a loaded codec, which many models can share.
         threads: threads that one call may use; None takes `MIMI_NUM_THREADS`, or 1. Not for a loaded codec.
+        device: where the codec runs, as in `mimi_codec.load`. Not for a loaded codec.
         chunked: decode as `qwen-tts` does; see `Qwen3TTSTokenizer`.
 
     Returns:
@@ -38,6 +41,7 @@ def attach(
     Raises:
         InputTypeError: `model` is not one of Qwen3-TTS with the 12 Hz tokenizer.
         ConfigError: `codec` is not of the size for which `model` was made.
+        DeviceError: the device is not there, or something that it needs is missing.
         LoadError: the weights cannot be loaded.
         WeightsError: a tensor is missing, has a wrong shape, or is one too many.
 
@@ -56,7 +60,7 @@ def attach(
         raise InputTypeError(f"expected a model with the 12 Hz tokenizer, got one with {found}")
     files = None
     if codec is not None:
-        loaded = tokenizer_codec(codec, threads=threads)
+        loaded = tokenizer_codec(codec, threads=threads, device=device)
     elif inner is None:
         raise InputTypeError(f"this {type(host).__name__} has no speech tokenizer yet: give the codec, codec=...")
     elif isinstance(original, Qwen3TTSTokenizer):
@@ -65,7 +69,7 @@ def attach(
         from .._torch_state import write_state
 
         files = write_state(inner.state_dict(), inner.config.to_json_string(use_diff=False))
-        loaded = tokenizer_codec(files.path, threads=threads)
+        loaded = tokenizer_codec(files.path, threads=threads, device=device)
     _check_same(host, inner, loaded)
     ours = Qwen3TTSTokenizer(loaded, chunked=chunked)
     ours._files = files

@@ -152,7 +152,7 @@ class Qwen3TTSTokenizerV2Model(TokenizerFacts, CodecModule):
         state = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
         if state:
             files = write_state(state, json.dumps(self.codec.config))
-            options = {"threads": self.codec.threads, "dtype": self.codec.dtype, "parts": self.codec.parts}
+            options = {name: getattr(self.codec, name) for name in ("threads", "dtype", "parts", "device")}
             self.codec, self._files = tokenizer_codec(files.path, **options), files
         elif strict:
             missing_keys.extend(prefix + name for name in read_state(self.codec))

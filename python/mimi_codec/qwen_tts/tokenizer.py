@@ -34,8 +34,8 @@ OF_PYTORCH = frozenset(
 class Qwen3TTSTokenizer(TokenizerFacts):
     """The 12 Hz tokenizer of Qwen3-TTS, called as in `qwen-tts`. It can be the `speech_tokenizer` of a loaded model.
 
-    The codec runs on the CPU in float32. PyTorch is not needed: where it is not installed, codes are NumPy arrays.
-    Clips are decoded exactly, however long they are.
+    The codec runs in float32 where it was loaded. PyTorch is not needed: where it is not installed, codes are NumPy
+    arrays. Clips are decoded exactly, however long they are.
 
     Args:
         codec: The loaded codec, of the kind "qwen3-tts".

@@ -25,16 +25,17 @@ LONGEST = 1000
 class MimiDecode:
     """Turns codes or latents in Arrow tables, as `MimiEncode` makes them, into sound, for `Dataset.map_batches`.
 
-    The weights are loaded once for each actor. A call uses as many threads as Ray gave the actor processors.
+    The weights are loaded once for each actor. They are on its GPU, if Ray gave it one.
 
     Args:
         codec: what `mimi_codec.load` takes, or a model.
         column: where the codes (K, T) or latents (T, D) are; None takes the column `codes`, or `latents`.
         errors: "column" gives a row with `error` and without sound for a clip that fails, "raise" ends the task.
-        options: for `mimi_codec.load`: `revision`, `dtype`, `local_files_only`, `cache_dir`, `token`.
+        options: for `mimi_codec.load`: `revision`, `dtype`, `device`, `local_files_only`, `cache_dir`, `token`.
 
     Raises:
-        ConfigError: an option that is not allowed, or a GPU that cannot be used.
+        ConfigError: an option that is not allowed.
+        DeviceError: a GPU that cannot be used; the text says what is missing.
         LoadError: the model cannot be loaded.
 
     Example:

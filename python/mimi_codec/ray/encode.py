@@ -35,7 +35,7 @@ class MimiEncode:
     """Turns the sound in a column of Arrow tables into codes or latents, for `Dataset.map_batches`.
 
     The weights are loaded once for each actor. It works on as many clips at once as Ray gave it processors
-    (`num_cpus`), and on its GPU, if it has one and this build can use it.
+    (`num_cpus`), and on its GPU, if Ray gave it one (`num_gpus`).
 
     Args:
         codec: what `mimi_codec.load` takes, or a model.
@@ -48,10 +48,11 @@ class MimiEncode:
         padding: as in `Mimi.encode`.
         strict: sounds that are damaged or cut short fail.
         errors: "column" gives a row with `error` for a clip that fails, "raise" ends the task.
-        options: for `mimi_codec.load`: `revision`, `dtype`, `local_files_only`, `cache_dir`, `token`.
+        options: for `mimi_codec.load`: `revision`, `dtype`, `device`, `local_files_only`, `cache_dir`, `token`.
 
     Raises:
-        ConfigError: an option that is not allowed, or a GPU that cannot be used.
+        ConfigError: an option that is not allowed.
+        DeviceError: a GPU that cannot be used; the text says what is missing.
         LoadError: the model cannot be loaded.
 
     Example:

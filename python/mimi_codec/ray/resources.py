@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._options import DEVICES
-from ..errors import ConfigError
+from .._options import Parts
 from ..loading import load
-
-PARTS = "encoder", "decoder"
 
 
 def assigned() -> tuple[int, bool]:
@@ -26,15 +23,13 @@ def assigned() -> tuple[int, bool]:
     return max(1, int(found.get("CPU", 1))), found.get("GPU", 0) > 0
 
 
-def loaded(codec: Any, part: str, gpu: bool, num_codebooks: int | None, options: dict[str, Any]) -> Any:
-    """A codec by its name, or one that is loaded, on the device that Ray gave.
+def loaded(codec: Any, part: Parts, gpu: bool, num_codebooks: int | None, options: dict[str, Any]) -> Any:
+    """A codec by its name on the device that Ray gave, or one that is loaded, where it is.
 
     Raises:
-        ConfigError: there is a GPU, and nothing here that could use it.
+        DeviceError: there is a GPU, and something is missing that would be needed to use it.
     """
-    device = next((device for device in DEVICES if device != "cpu"), None) if gpu else "cpu"
-    if device is None:
-        raise ConfigError("Ray gave this actor a GPU, but this build runs on the CPU alone: use num_gpus=0")
     if hasattr(codec, "sample_rate"):
         return codec
-    return load(codec, parts=part, num_codebooks=num_codebooks, threads=1, device=device, **options)  # type: ignore[arg-type]
+    options = {"device": "cuda" if gpu else "cpu", **options}
+    return load(codec, parts=part, num_codebooks=num_codebooks, threads=1, **options)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from torch import nn
 
+from .._devices import Device
 from ..codec import Codec
 from ..config import MimiConfig as Fields
 from ..errors import ConfigError, InputTypeError
@@ -35,6 +36,7 @@ def attach(
     codec: LatentCodec | str | os.PathLike[str] | None = None,
     *,
     threads: int | None = None,
+    device: Device = "cpu",
 ) -> PocketTTSAudioTokenizerModel: ...
 @overload
 def attach(
@@ -42,6 +44,7 @@ def attach(
     codec: Mimi | str | os.PathLike[str] | None = None,
     *,
     threads: int | None = None,
+    device: Device = "cpu",
     invalid_codes: InvalidCodes | None = None,
 ) -> MimiModel: ...
 @overload
@@ -50,6 +53,7 @@ def attach(
     codec: Codec | str | os.PathLike[str] | Mapping[str, Codec | str | os.PathLike[str]] | None = None,
     *,
     threads: int | None = None,
+    device: Device = "cpu",
     chunked: bool | None = None,
 ) -> Any: ...
 def attach(
@@ -57,6 +61,7 @@ def attach(
     codec: Any = None,
     *,
     threads: int | None = None,
+    device: Device = "cpu",
     invalid_codes: InvalidCodes | None = None,
     chunked: bool | None = None,
 ) -> Any:
@@ -72,6 +77,7 @@ def attach(
             VibeVoice-ASR have two: they take the checkpoint of the whole model, or a dictionary with a codec or the
             path of one for the names of those that are not taken from `model`.
         threads: threads that one call may use; None takes `MIMI_NUM_THREADS`, or 1. Not for a loaded codec.
+        device: where the codec runs, as in `mimi_codec.load`. Not for a loaded codec.
         invalid_codes: as for `MimiModel`. CSM's head can produce ids outside the codebooks, so the default is "end"
             there and "raise" elsewhere. Only for models with a Mimi.
         chunked: as for `Qwen3OmniMoeCode2Wav`, and only for Qwen3-Omni: whether audio has the seams and losses of the
@@ -84,6 +90,7 @@ def attach(
         InputTypeError: `model` does not hold a codec that this package has.
         ConfigError: `codec` is not of the kind or the size for which `model` was made, or an option is for another
             codec.
+        DeviceError: the device is not there, or something that it needs is missing.
         LoadError: the weights cannot be loaded.
         WeightsError: a tensor is missing, has a wrong shape, or is one too many.
 
@@ -100,11 +107,11 @@ def attach(
     if getattr(model, "audio_tokenizer_class", None) == TOKENIZER:
         _only_for(invalid_codes, f"invalid_codes is for codecs with codes; {type(model).__name__} has latents")
         _only_for(chunked, "chunked is for Code2Wav of Qwen3-Omni")
-        return _attach_tokenizer(model, codec, threads)
+        return _attach_tokenizer(model, codec, threads, device)
     to_replace = places(model)
     if to_replace:
         _only_for(invalid_codes, "invalid_codes is for models with a Mimi")
-        return replace(to_replace, codec, threads, chunked)
+        return replace(to_replace, codec, threads, device, chunked)
     _only_for(chunked, "chunked is for Code2Wav of Qwen3-Omni")
     attribute = next((name for name in ATTRIBUTES if hasattr(model, name)), None)
     if attribute is None:
@@ -120,9 +127,11 @@ def attach(
     if invalid_codes is None:
         invalid_codes = "end" if getattr(model.config, "model_type", "") == "csm" else "raise"
     if codec is None:
-        ours = MimiModel.from_state_dict(original.state_dict(), config, threads=threads, invalid_codes=invalid_codes)
+        ours = MimiModel.from_state_dict(
+            original.state_dict(), config, threads=threads, device=device, invalid_codes=invalid_codes
+        )
     else:
-        loaded = codec if isinstance(codec, Mimi) else Mimi.from_pretrained(codec, threads=threads)
+        loaded = codec if isinstance(codec, Mimi) else Mimi.from_pretrained(codec, threads=threads, device=device)
         _check_same(loaded, config)
         ours = MimiModel(loaded, config, invalid_codes=invalid_codes)
     if getattr(original, "generation_config", None) is not None:
@@ -134,7 +143,7 @@ def attach(
 
 
 def _attach_tokenizer(
-    processor: Any, codec: LatentCodec | str | os.PathLike[str] | None, threads: int | None
+    processor: Any, codec: LatentCodec | str | os.PathLike[str] | None, threads: int | None, device: Device
 ) -> PocketTTSAudioTokenizerModel:
     """The codec of Pocket TTS, which its processor holds."""
     from .._torch_latents import latent_codec
@@ -144,7 +153,7 @@ def _attach_tokenizer(
     if codec is None and isinstance(original, PocketTTSAudioTokenizerModel) and original._files is None:
         codec = original.codec
     if codec is not None:
-        loaded = latent_codec(codec, threads=threads)
+        loaded = latent_codec(codec, threads=threads, device=device)
         if original is not None:
             check_sizes(
                 ("values in a latent", original.config.latent_dim, loaded.latent_dim),
@@ -156,7 +165,9 @@ def _attach_tokenizer(
     elif original is None:
         raise InputTypeError(f"this {type(processor).__name__} has no audio_tokenizer: give the codec, codec=...")
     else:
-        ours = PocketTTSAudioTokenizerModel.from_state_dict(original.state_dict(), original.config, threads=threads)
+        ours = PocketTTSAudioTokenizerModel.from_state_dict(
+            original.state_dict(), original.config, threads=threads, device=device
+        )
     if original is not None:
         ours.name_or_path = original.name_or_path
         ours.to(original.device, original.dtype)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import torch
 from safetensors.torch import load_file
 
+from .._devices import Device
 from .._torch import CodecModule, ScratchDirectory
 from .._torch_state import read_state, write_state
 from ..codec import Codec
@@ -59,7 +60,13 @@ class FamilyModule(CodecModule, ABC):
 
     @classmethod
     def from_state_dict(
-        cls, state: Mapping[str, torch.Tensor], config: Any, *, threads: int | None = None, **options: Any
+        cls,
+        state: Mapping[str, torch.Tensor],
+        config: Any,
+        *,
+        threads: int | None = None,
+        device: Device = "cpu",
+        **options: Any,
     ) -> Self:
         """Make a model from the tensors of Transformers' model.
 
@@ -67,6 +74,7 @@ class FamilyModule(CodecModule, ABC):
             state: The tensors under their names.
             config: Transformers' configuration.
             threads: Threads one call may use; None takes `MIMI_NUM_THREADS`, or 1.
+            device: Where the codec runs, as in `mimi_codec.load`.
             **options: Those of the class beside the codec and the configuration.
 
         Returns:
@@ -75,9 +83,10 @@ class FamilyModule(CodecModule, ABC):
         Raises:
             WeightsError: A tensor is missing, has another shape than the configuration says, or is one too many.
             ConfigError: The configuration is not supported.
+            DeviceError: The device is not there, or something that it needs is missing.
         """
         files = write_state(state, _text(config))
-        model = cls(load(files.path, threads=threads), config, **options)
+        model = cls(load(files.path, threads=threads, device=device), config, **options)
         model._files = files
         return model
 
@@ -107,7 +116,8 @@ class FamilyModule(CodecModule, ABC):
         state = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
         if state:
             files = write_state(state, _text(self.config))
-            options: dict[str, Any] = {name: getattr(self.codec, name) for name in ("threads", "parts", "dtype")}
+            same = "threads", "parts", "dtype", "device"
+            options: dict[str, Any] = {name: getattr(self.codec, name) for name in same}
             self.codec = load(files.path, **options)
             self._files = files
         elif strict:

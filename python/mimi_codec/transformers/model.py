@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .._arrays import Int64Array
+from .._devices import Device
 from .._options import choice
 from .._torch import CodecModule, ScratchDirectory, audio_in, codes_in, outside_graphs, tensor_out
 from ..errors import AudioError, ConfigError, StreamError
@@ -111,6 +112,7 @@ class MimiModel(CodecModule):
         config: MimiConfig,
         *,
         threads: int | None = None,
+        device: Device = "cpu",
         invalid_codes: InvalidCodes = "raise",
     ) -> MimiModel:
         """Make a model from the tensors of a Transformers model in memory or on disk.
@@ -119,6 +121,7 @@ class MimiModel(CodecModule):
             state: The tensors under their names.
             config: Transformers' configuration.
             threads: Threads one call may use; None takes `MIMI_NUM_THREADS`, or 1.
+            device: Where the codec runs, as in `mimi_codec.load`.
             invalid_codes: See the class.
 
         Returns:
@@ -127,6 +130,7 @@ class MimiModel(CodecModule):
         Raises:
             WeightsError: A tensor is missing, has another shape than the configuration says, or is one too many.
             ConfigError: The configuration is not supported.
+            DeviceError: The device is not there, or something that it needs is missing.
 
         Example:
             >>> import transformers
@@ -136,7 +140,7 @@ class MimiModel(CodecModule):
             >>> MimiModel.from_state_dict(theirs.state_dict(), theirs.config).codec.num_codebooks
             32
         """
-        codec, files = load_state(state, config, threads)
+        codec, files = load_state(state, config, threads=threads, device=device)
         model = cls(codec, config, invalid_codes=invalid_codes)
         model._files = files
         return model
@@ -395,7 +399,8 @@ class MimiModel(CodecModule):
     ) -> None:
         state = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
         if state:
-            self.codec, self._files = load_state(state, self.config, self.codec.threads)
+            placed = {"threads": self.codec.threads, "device": self.codec.device}
+            self.codec, self._files = load_state(state, self.config, **placed)
         elif strict:
             missing_keys.append(prefix + "quantizer")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from .._devices import Device
 from .._torch import audio_in, outside_graphs, tensor_out
 from .._torch_latents import LatentModule, codec_of, latent_codec, latents_in, latents_out
 from ..latent_codec import LatentCodec
@@ -95,6 +96,7 @@ class PocketTTSAudioTokenizerModel(LatentModule):
         config: PocketTTSAudioTokenizerConfig,
         *,
         threads: int | None = None,
+        device: Device = "cpu",
     ) -> PocketTTSAudioTokenizerModel:
         """Make a model from the tensors of Transformers' model.
 
@@ -102,6 +104,7 @@ class PocketTTSAudioTokenizerModel(LatentModule):
             state: The tensors under their names.
             config: Transformers' configuration. Where it has no encoder or no decoder, that half is not loaded.
             threads: Threads one call may use; None takes `MIMI_NUM_THREADS`, or 1.
+            device: Where the codec runs, as in `mimi_codec.load`.
 
         Returns:
             The model.
@@ -109,6 +112,7 @@ class PocketTTSAudioTokenizerModel(LatentModule):
         Raises:
             WeightsError: A tensor is missing, has another shape than the configuration says, or is one too many.
             ConfigError: The configuration is not supported.
+            DeviceError: The device is not there, or something that it needs is missing.
 
         Example:
             >>> from transformers import PocketTTSAudioTokenizerConfig, PocketTTSAudioTokenizerModel
@@ -119,7 +123,7 @@ class PocketTTSAudioTokenizerModel(LatentModule):
             32
         """
         parts = "decoder" if config.encoder_config is None else "encoder" if config.decoder_config is None else "both"
-        codec, files = codec_of(state, _text(config), parts=parts, threads=threads)
+        codec, files = codec_of(state, _text(config), parts=parts, threads=threads, device=device)
         model = cls(codec, config)
         model._files = files
         return model

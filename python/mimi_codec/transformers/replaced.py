@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from .._devices import Device
 from ..codec import Codec
 from ..errors import ConfigError
 from ..loading import load
@@ -47,7 +48,7 @@ def _walk(parent: nn.Module) -> Iterator[Place]:
             yield from _walk(child)
 
 
-def replace(found: list[Place], codec: Any, threads: int | None, chunked: bool | None) -> Any:
+def replace(found: list[Place], codec: Any, threads: int | None, device: Device, chunked: bool | None) -> Any:
     """Put ours in these places. All of them are made before the first is put in.
 
     Returns what `attach` does: the one that took the place, or where there are several a dictionary by their names.
@@ -56,7 +57,7 @@ def replace(found: list[Place], codec: Any, threads: int | None, chunked: bool |
     codecs = _given(found, codec)
     if chunked is not None and not any(place.config_class == CODE2WAV for place in found):
         raise ConfigError("chunked is for Code2Wav of Qwen3-Omni; this model has another codec")
-    made = {place.attribute: _make(place, codecs.get(place.attribute), threads, chunked) for place in found}
+    made = {place.attribute: _make(place, codecs.get(place.attribute), threads, device, chunked) for place in found}
     for place in found:
         setattr(place.parent, place.attribute, made[place.attribute])
     return made if len(found) > 1 else made[found[0].attribute]
@@ -94,7 +95,7 @@ class _Inside(NamedTuple):
     module: str
 
 
-def _make(place: Place, codec: Any, threads: int | None, chunked: bool | None) -> FamilyModule:
+def _make(place: Place, codec: Any, threads: int | None, device: Device, chunked: bool | None) -> FamilyModule:
     original = place.original
     module, name = REPLACEMENTS[place.config_class]
     ours: Any = getattr(import_module(f".{module}", __package__), name)
@@ -104,12 +105,13 @@ def _make(place: Place, codec: Any, threads: int | None, chunked: bool | None) -
     if codec is None and isinstance(original, FamilyModule) and original._files is None:
         codec = original.codec  # it was given before, and stays
     if codec is None:
-        made = ours.from_state_dict(original.state_dict(), original.config, threads=threads, **options)
+        placed = {"threads": threads, "device": device}
+        made = ours.from_state_dict(original.state_dict(), original.config, **placed, **options)
     else:
         if isinstance(codec, _Inside):
-            codec = load(codec.checkpoint, module=codec.module, threads=threads)
+            codec = load(codec.checkpoint, module=codec.module, threads=threads, device=device)
         elif not isinstance(codec, Codec):
-            codec = load(codec, threads=threads)
+            codec = load(codec, threads=threads, device=device)
         made = ours(codec, original.config, **options)
     if original.device.type != "meta":  # where the tensors of a model are that has none
         made.to(original.device)

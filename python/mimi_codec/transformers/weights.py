@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -14,9 +15,7 @@ from .installed import MimiConfig
 __all__ = ["load_state", "read_state"]
 
 
-def load_state(
-    state: Mapping[str, torch.Tensor], config: MimiConfig, threads: int | None
-) -> tuple[Mimi, ScratchDirectory]:
+def load_state(state: Mapping[str, torch.Tensor], config: MimiConfig, **options: Any) -> tuple[Mimi, ScratchDirectory]:
     """A codec of these tensors, and the directory of its files, which `Mimi.save` and pickling read again."""
     files = write_state(state, config.to_json_string(use_diff=False))
-    return Mimi.from_pretrained(files.path, threads=threads), files
+    return Mimi.from_pretrained(files.path, **options), files

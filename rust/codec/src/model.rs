@@ -196,6 +196,11 @@ impl Model {
         self.inner.backend.name()
     }
 
+    /// How often the model has asked its device for what so far: launches, copies and waits, by name. Nothing on the CPU.
+    pub fn device_counts(&self) -> Vec<(&'static str, u64)> {
+        self.inner.backend.device_counts()
+    }
+
     /// Bytes that the weights take in memory.
     pub fn weight_bytes(&self) -> usize {
         self.inner.weight_bytes

@@ -122,7 +122,12 @@ fn cuda(index: usize, _: Precision) -> Result<Arc<dyn Backend>> {
 impl Device {
     #[cfg(not(feature = "composed"))]
     fn composed(self) -> Result<Arc<dyn Backend>> {
-        Err(Error::Device(format!("expected a build with the feature `composed` for device {self}, got one without")))
+        let feature = match self {
+            Self::CandleCuda(_) => "candle-cuda",
+            Self::Metal(_) => "metal",
+            _ => "composed",
+        };
+        Err(Error::Device(format!("expected a build with the feature `{feature}` for device {self}, got one without")))
     }
 
     #[cfg(feature = "composed")]

@@ -3,6 +3,7 @@
 //! It converts arrays, releases the GIL and maps errors; everything else is the core's, or the Python package's.
 
 mod arrays;
+mod devices;
 mod errors;
 mod interrupt;
 mod locked;
@@ -19,6 +20,8 @@ mod _core {
 
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::devices::{cuda_devices, look_in};
     #[pymodule_export]
     use crate::model::Model;
     #[pymodule_export]

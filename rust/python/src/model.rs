@@ -1,5 +1,6 @@
 //! The model class.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use mimi_codec::{Direction, Input, LoadOptions, Padding};
@@ -155,6 +156,11 @@ impl Model {
     #[getter]
     fn simd(&self) -> &'static str {
         self.model.backend_name()
+    }
+
+    #[getter]
+    fn device_counts(&self) -> BTreeMap<&'static str, u64> {
+        self.model.device_counts().into_iter().collect()
     }
 
     #[getter]

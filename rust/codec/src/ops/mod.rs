@@ -43,6 +43,11 @@ pub(crate) trait Backend: Send + Sync {
     /// The instruction set of the kernels, or the kind of device.
     fn name(&self) -> &'static str;
 
+    /// How often the device was asked for what since it was opened, by name; nothing where there is no device.
+    fn device_counts(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     /// A causal convolution: `y[t] = activation(bias + sum_k W[k] x[t stride - history + k dilation] + residual[t])`.
     ///
     /// `weight` is `(c_out, c_in / groups, kernel)`, row-major, as PyTorch has it. The operation takes `(rows, steps, c_in)` to

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::nvrtc::Nvrtc;
-use crate::Error;
 use crate::driver::{Info, lock};
+use crate::{Error, Result};
 
 /// Directories that the caller named.
 static NAMED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -35,6 +35,15 @@ pub fn look_in<P: Into<PathBuf>>(directories: impl IntoIterator<Item = P>) {
             named.push(directory);
         }
     }
+}
+
+/// The version, major and minor, of the NVRTC that is tried first for a device.
+///
+/// # Errors
+/// [`Error::Missing`] where there is none that makes code for it.
+pub fn compiler_for(info: &Info) -> Result<(u32, u32)> {
+    let fits = |nvrtc: &Nvrtc| !nvrtc.targets(info.capability).is_empty();
+    nvrtcs(info.driver).find(fits).map(|nvrtc| nvrtc.version()).ok_or_else(|| missing(info))
 }
 
 /// The compilers that are found, those that are not newer than the driver first. Each is loaded when its turn comes.

@@ -24,6 +24,23 @@ pub struct Counts {
     pub copies: u64,
 }
 
+impl Counts {
+    /// Each with its name.
+    #[must_use]
+    pub fn named(self) -> [(&'static str, u64); 8] {
+        [
+            ("launches", self.launches),
+            ("graph_launches", self.graph_launches),
+            ("uploads", self.uploads),
+            ("downloads", self.downloads),
+            ("waits", self.waits),
+            ("allocations", self.allocations),
+            ("fills", self.fills),
+            ("copies", self.copies),
+        ]
+    }
+}
+
 impl Sub for Counts {
     type Output = Self;
 

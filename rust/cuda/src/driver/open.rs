@@ -64,6 +64,14 @@ impl Gpu {
         Ok(usize::try_from(count).unwrap_or(0))
     }
 
+    /// What each device is that the process sees. None is opened.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where there is no driver or no device.
+    pub fn devices() -> Result<Vec<Info>> {
+        (0..Self::count()?).map(|ordinal| Info::of(ordinal, device(ordinal)?)).collect()
+    }
+
     /// Opens a device: makes its context current, and loads the kernels, compiled at first use and kept in a cache.
     ///
     /// # Errors
@@ -195,11 +203,16 @@ impl Drop for Device {
     }
 }
 
+/// The driver's name for a device.
+fn device(ordinal: usize) -> Result<sys::CUdevice> {
+    let ordinal = c_int::try_from(ordinal).map_err(|_| Error::Missing(format!("no CUDA device {ordinal}")))?;
+    result::device::get(ordinal).map_err(|error| call::failure("asking for the device", error, 0))
+}
+
 impl Handles {
     fn open(ordinal: usize) -> Result<Self> {
         let failed = |error| call::failure("opening the device", error, 0);
-        let ordinal = c_int::try_from(ordinal).map_err(|_| Error::Missing(format!("no CUDA device {ordinal}")))?;
-        let device = result::device::get(ordinal).map_err(failed)?;
+        let device = device(ordinal)?;
         // The primary context is the one that PyTorch, CuPy and JAX use, so that their memory is ours to read.
         // SAFETY: `device` comes from the driver.
         let context = unsafe { result::primary_ctx::retain(device) }.map_err(failed)?;

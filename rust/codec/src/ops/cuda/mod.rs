@@ -111,6 +111,10 @@ impl Backend for Cuda {
         "cuda"
     }
 
+    fn device_counts(&self) -> Vec<(&'static str, u64)> {
+        self.card.gpu().counts().named().to_vec()
+    }
+
     fn conv(
         &self,
         memory: &mut Slots,
