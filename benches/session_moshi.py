@@ -31,7 +31,7 @@ class Half:
         import torch
         from moshi.models import loaders
 
-        self.torch, self.batch_size = torch, rows
+        self.torch, self.batch_size, self.num_codebooks = torch, rows, codebooks
         self.frames = np.zeros(rows, np.int64)
         self.codec = loaders.get_mimi(
             weights / "kyutai" / "model.safetensors", device="cpu", num_codebooks=codebooks
@@ -56,12 +56,12 @@ class Encoder(Half):
 
     def push(self, batch: np.ndarray, *, active: np.ndarray) -> np.ndarray:
         if not batch.shape[2]:
-            return np.zeros((self.batch_size, self.codec.num_codebooks, 0), np.int64)
+            return np.zeros((self.batch_size, self.num_codebooks, 0), np.int64)
         self.frames[active] += batch.shape[2] // self.codec.frame_size
         return self.run(self.codec.encode, batch, active)
 
     def flush(self, **_: Any) -> np.ndarray:
-        return np.zeros((self.batch_size, self.codec.num_codebooks, 0), np.int64)
+        return np.zeros((self.batch_size, self.num_codebooks, 0), np.int64)
 
 
 class Decoder(Half):

@@ -46,9 +46,9 @@ def command(engine: str, weights: Path, sessions: int, cores: int) -> list[str]:
 
 
 @contextmanager
-def serving(words: list[str], cores: list[int]) -> Iterator[tuple[int, str]]:
-    """A server that is bound to some cores: its process, and the address for clients."""
-    process = subprocess.Popen(["taskset", "-c", ",".join(map(str, cores)), *words], stderr=subprocess.PIPE, text=True)
+def serving(words: list[str]) -> Iterator[tuple[int, str]]:
+    """A server: its process, and the address for clients."""
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         said = []
@@ -65,6 +65,12 @@ def serving(words: list[str], cores: list[int]) -> Iterator[tuple[int, str]]:
         process.wait()
 
 
+def bound(words: list[str], cores: set[int], priority: int | None) -> list[str]:
+    """A command on some cores, before all other work if it has a priority."""
+    first = [] if priority is None else ["chrt", "-f", str(priority)]
+    return [*first, "taskset", "-c", ",".join(map(str, sorted(cores))), *words]
+
+
 def machine() -> float:
     """Seconds that the processors have worked, or were taken away by the host."""
     user, nice, system, _, _, *rest = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
@@ -78,15 +84,15 @@ def work_of(pid: int) -> float:
 
 def measure(engine: str, sessions: int, cores: int, weights: Path, args: argparse.Namespace) -> dict[str, float]:
     """One row of the table."""
-    mine = CORES[:cores]
-    with serving(command(engine, weights, sessions, cores), mine) as (pid, url):
+    mine = set(CORES[:cores])
+    left = set(CORES) - mine or set(CORES)
+    server_words = bound(command(engine, weights, sessions, cores), mine, 10 if args.realtime else None)
+    with serving(server_words) as (pid, url):
         words = [sys.executable, str(HERE / "session_clients.py"), url, "--sessions", str(sessions)]
         words += ["--seconds", str(args.seconds), "--warm", str(args.warm), *["--together"] * args.together]
-        left = set(CORES) - set(mine) or set(CORES)
         before, began = (machine(), work_of(pid)), time.monotonic()
-        clients = subprocess.run(
-            ["taskset", "-c", ",".join(map(str, sorted(left))), *words], stdout=subprocess.PIPE, text=True, check=True
-        )
+        client_words = bound(words, left, 20 if args.realtime else None)
+        clients = subprocess.run(client_words, stdout=subprocess.PIPE, text=True, check=True)
         found = json.loads(clients.stdout)
         lasted = time.monotonic() - began
         server = work_of(pid) - before[1]
@@ -149,6 +155,7 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=1, help="of a row, while others take more than --quiet")
     parser.add_argument("--quiet", type=float, default=0.1, help="cores that others may take beside a row")
     parser.add_argument("--patience", type=float, default=0, help="seconds to wait for such a moment, before each try")
+    parser.add_argument("--realtime", action="store_true", help="run before all other work (SCHED_FIFO, by root)")
     parser.add_argument("--together", action="store_true", help="all clients send at the same moment")
     args = parser.parse_args()
     args.engines = args.engines or ["ours"] + ["moshi"] * (importlib.util.find_spec("moshi") is not None)

@@ -68,7 +68,7 @@ class SessionPool:
         slots: SupportsIndex = 32,
         *,
         num_codebooks: int | None = None,
-        max_wait: SupportsFloat = 0.005,
+        max_wait: SupportsFloat = 0.002,
         max_pending: SupportsIndex = 64,
     ) -> None:
         if not isinstance(model, (TokenCodec, LatentCodec)):
