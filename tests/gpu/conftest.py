@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 import mimi_codec
-from gpu_cases import TestDriver
+from gpu_cases import ROOT, TestDriver
 from mimi_codec._devices import cuda_devices
 from mimi_codec.errors import DeviceError
 
-ROOT = Path(__file__).parents[2]
 BUILDING_SECONDS = 1200
 """A watchdog: building the driver for tests compiles all kernels for the host."""
 

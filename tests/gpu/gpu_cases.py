@@ -7,6 +7,8 @@ import numpy as np
 
 import mimi_codec
 
+ROOT = Path(__file__).parents[2]
+
 
 class TestDriver:
     """The driver for tests in this process: what it counts, and failures at will."""
