@@ -146,18 +146,14 @@ __device__ __forceinline__ const float* place(const ProductArguments& p, const L
 
 // Depths `k` to `k + 3` of row `m`, zeros from `end` on.
 __device__ __forceinline__ float4 four_of(const ProductArguments& p, const Left& left, u32 m, u32 k, u32 end) {
-    float four[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (p.wide) {
-        const float* at = k < end ? place(p, left, m, k) : nullptr;
-        if (at) return *(const float4*)at;
-    } else {
-#pragma unroll
-        for (u32 i = 0; i < 4; i++) {
-            const float* at = k + i < end ? place(p, left, m, k + i) : nullptr;
-            if (at) four[i] = *at;
-        }
+    float4 four = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+#pragma unroll 1
+    for (u32 i = 0; i < 4; i++) {
+        const float* at = k + i < end ? place(p, left, m, k + i) : nullptr;
+        if (p.wide) return at ? *(const float4*)at : four;
+        four = make_float4(four.y, four.z, four.w, at ? *at : 0.0f);
     }
-    return make_float4(four[0], four[1], four[2], four[3]);
+    return four;
 }
 
 // ---- What a product leaves

@@ -79,11 +79,6 @@ __device__ __forceinline__ void few_inputs(const ProductArguments& p, float* x, 
         u32 row = i >> bits, m = first_row + row;
         return four_of(p, left_row(p, m), m, from + (i & (fours - 1)) * 4, to);
     };
-    if (!p.wide) {
-#pragma unroll 1
-        for (u32 i = threadIdx.x; i < count; i += FEW_THREADS) put(i, get(i));
-        return;
-    }
     // All are on their way before any is waited for.
     float4 held[FEW_FOURS];
 #pragma unroll

@@ -18,6 +18,9 @@ template <int rows, int columns, int depths, int thread_rows, int thread_columns
         // Floats between rows of the left matrix, and fours between quads of weights: so that the banks differ.
         X_STRIDE = depths + 4,
         W_STRIDE = columns + 4,
+        OUT_STRIDE = columns + columns / thread_columns,
+        STORED_DOWN = MANY_THREADS / columns,  // rows that are stored at a time
+        STORED = 8,  // outputs that a thread has in its registers then
         X_FOURS = rows * QUADS / MANY_THREADS,
         W_FOURS = columns * QUADS / MANY_THREADS
     };
@@ -147,15 +150,8 @@ __device__ __forceinline__ void product_many(const ProductArguments& p) {
     }
     u32 part = parts_before(p, from), end = part_end(p, from);
 
-    if (live) fetch(from);
-    remember(p, block * MANY_THREADS + thread, (u64)gridDim.x * gridDim.y * gridDim.z * MANY_THREADS);
-    if (!live) return;
-    put(0);
-    __syncthreads();
-    u32 copy = 0;
-    for (u32 chunk = from; chunk < to; chunk += T::DEPTHS) {
-        const u32 chunk_end = smaller(chunk + T::DEPTHS, to);
-        if (chunk_end < to) fetch(chunk_end);
+    // Adds what is in a copy of the tiles, and ends the parts that end in it.
+    auto add = [&](u32 copy, u32 chunk, u32 chunk_end) {
         const float* x = x_tiles + copy * X_FLOATS + down * T::X_STRIDE;
         const float4* w = w_tiles + copy * W_FLOAT4S + across;
         for (u32 k = chunk; k < chunk_end;) {
@@ -181,15 +177,15 @@ __device__ __forceinline__ void product_many(const ProductArguments& p) {
             }
             k = stop;
             if (stop != end) continue;
+            float* const keep = kept(p, part, m0, n0);
 #pragma unroll
             for (u32 i = 0; i < T::TALL; i++) {
 #pragma unroll
                 for (u32 j = 0; j < T::WIDE; j++) {
-                    u32 m = m0 + i * T::DOWN, n = n0 + j * T::ACROSS;
-                    if (p.splits) {
-                        if (m < rows && n < p.columns) *kept(p, part, m, n) = sums[i][j];
-                    } else {
+                    if (!p.splits) {
                         whole[i][j] = part == 0 ? sums[i][j] : whole[i][j] + sums[i][j];
+                    } else if (m0 + i * T::DOWN < rows && n0 + j * T::ACROSS < p.columns) {
+                        keep[(u64)(i * T::DOWN) * p.columns + j * T::ACROSS] = sums[i][j];
                     }
                     sums[i][j] = 0.0f;
                 }
@@ -197,20 +193,69 @@ __device__ __forceinline__ void product_many(const ProductArguments& p) {
             part++;
             end = part_end(p, end);
         }
-        // The other copy was read a chunk ago: all are past that since the last barrier.
-        if (chunk_end < to) put(copy = 1 - copy);
+    };
+
+    // Each turn puts away a chunk that the next one adds; the copy that it overwrites was read before the last barrier.
+    u32 copy = 0;
+    for (u32 next = from;; next += T::DEPTHS) {
+        if (live && next < to) fetch(next);
+        if (next == from) {
+            remember(p, block * MANY_THREADS + thread, (u64)gridDim.x * gridDim.y * gridDim.z * MANY_THREADS);
+            if (!live) return;
+        } else {
+            add(copy, next - T::DEPTHS, smaller(next, to));
+        }
+        if (next >= to) break;
+        copy = 1 - copy;
+        put(copy);
         __syncthreads();
     }
 
-    if (p.splits && !arrives_last(p, blockIdx.y * gridDim.x + blockIdx.x, gridDim.z)) return;
+    // From here on a thread takes outputs that its neighbours' lie beside, so that they are read and written together.
+    float* const out = (float*)many_shared;  // (ROWS, OUT_STRIDE)
+    if (p.splits) {
+        if (!arrives_last(p, blockIdx.y * gridDim.x + blockIdx.x, gridDim.z)) return;
+    } else {
+        __syncthreads();
 #pragma unroll
-    for (u32 i = 0; i < T::TALL; i++) {
+        for (u32 i = 0; i < T::TALL; i++) {
 #pragma unroll
-        for (u32 j = 0; j < T::WIDE; j++) {
-            u32 m = m0 + i * T::DOWN, n = n0 + j * T::ACROSS;
-            if (m >= rows || n >= p.columns) continue;
-            store_sum(p, m, n, p.splits ? sum_of_parts(p, part_count(p), m, n) : whole[i][j]);
+            for (u32 j = 0; j < T::WIDE; j++) out[(down + i * T::DOWN) * T::OUT_STRIDE + across + j * T::ACROSS] = whole[i][j];
         }
+        __syncthreads();
+    }
+    const u32 column = thread % T::COLUMNS_WIDE, n = first_column + column;
+    if (n >= p.columns) return;
+    if (p.splits || p.residual) {
+        const u32 parts = p.splits ? part_count(p) : 0;
+#pragma unroll 1
+        for (u32 first = thread / T::COLUMNS_WIDE; first < T::ROWS; first += T::STORED * T::STORED_DOWN) {
+            float values[T::STORED];
+#pragma unroll
+            for (u32 j = 0; j < T::STORED; j++) values[j] = out[(first + j * T::STORED_DOWN) * T::OUT_STRIDE + column];
+#pragma unroll 1
+            for (u32 part = 0; part < parts; part++) {
+#pragma unroll
+                for (u32 j = 0; j < T::STORED; j++) {
+                    const u32 row = first + j * T::STORED_DOWN;
+                    if (!lefts[row].at) continue;
+                    const float value = __ldcg(kept(p, part, first_row + row, n));
+                    values[j] = part == 0 ? value : values[j] + value;
+                }
+            }
+#pragma unroll
+            for (u32 j = 0; j < T::STORED; j++) {
+                const u32 row = first + j * T::STORED_DOWN;
+                if (p.residual && lefts[row].at) values[j] += p.residual[(u64)(first_row + row) * p.columns + n];
+            }
+#pragma unroll
+            for (u32 j = 0; j < T::STORED; j++) out[(first + j * T::STORED_DOWN) * T::OUT_STRIDE + column] = values[j];
+        }
+    }
+#pragma unroll 2
+    for (u32 row = thread / T::COLUMNS_WIDE; row < T::ROWS; row += T::STORED_DOWN) {
+        if (!lefts[row].at) continue;
+        p.out[(u64)(first_row + row) * p.columns + n] = activate(p.activation, out[row * T::OUT_STRIDE + column]);
     }
 }
 
