@@ -117,6 +117,8 @@ struct Thread {
 
 struct Warp {
     unsigned long long values[32];  // of the last exchange: all lanes read them before the next one
+    unsigned waiting;               // lanes that wait in an exchange
+    bool released;                  // whether lanes can go on
 };
 
 struct Block {
@@ -147,6 +149,8 @@ std::string where() {
 }
 
 unsigned nth(unsigned i) { return block.backwards ? unsigned(block.threads.size()) - 1 - i : i; }
+
+bool same(const char* a, const char* b) { return a == b || !strcmp(a, b); }
 
 void enter(unsigned thread) {
     block.current = thread;
@@ -219,7 +223,7 @@ bool release_warp(unsigned index) {
             Thread& peer = block.threads[first + other];
             if (peer.wait == ENDED) fail(std::string(thread.at) + " waits for a lane that has ended");
             if (peer.wait != IN_WARP || peer.mask != mask) all = false;
-            else if (strcmp(peer.at, thread.at)) fail(std::string(thread.at) + " meets " + peer.at);
+            else if (!same(peer.at, thread.at)) fail(std::string(thread.at) + " meets " + peer.at);
         }
         if (!all) continue;
         Warp& warp = block.warps[index];
@@ -229,6 +233,7 @@ bool release_warp(unsigned index) {
             Thread& peer = block.threads[first + other];
             warp.values[other] = peer.value;
             peer.wait = READY;
+            warp.waiting--;
         }
         released = true;
         // Lanes of another mask would find these values gone: one exchange of a warp at a time.
@@ -247,7 +252,7 @@ void release_barrier() {
             if (thread.wait == ENDED) fail("has ended, and others wait at a barrier");
             fail(std::string("waits in ") + thread.at + ", and others at a barrier");
         }
-        if (name && strcmp(name, thread.at)) fail(std::string(name) + " meets " + thread.at);
+        if (name && !same(name, thread.at)) fail(std::string(name) + " meets " + thread.at);
         name = thread.at;
         sum += unsigned(thread.value);
         thread.wait = READY;
@@ -272,7 +277,9 @@ void run_block(uint32_t shared) {
     }
     while (block.live > 0) {
         bool released = false;
-        for (unsigned warp = 0; warp < block.warps.size(); warp++) released |= release_warp(warp);
+        for (unsigned warp = 0; warp < block.warps.size(); warp++) {
+            if (block.warps[warp].waiting) released |= block.warps[warp].released = release_warp(warp);
+        }
         if (!released) {
             for (unsigned i = 0; i < block.threads.size(); i++) {
                 if (block.threads[i].wait != IN_WARP) continue;
@@ -280,19 +287,22 @@ void run_block(uint32_t shared) {
                 fail(std::string(block.threads[i].at) + " waits for lanes that do not come");
             }
             release_barrier();
+            for (Warp& warp : block.warps) warp.released = true;
         }
         for (unsigned i = 0; i < block.threads.size(); i++) {
             unsigned thread = nth(i);
-            if (block.threads[thread].wait != READY) continue;
+            if (!block.warps[thread / 32].released || block.threads[thread].wait != READY) continue;
             enter(thread);
             Fiber* own = block.threads[thread].fiber;
             resume(own);
             if (block.threads[thread].wait == ENDED) idle.push_back(own);
         }
+        for (Warp& warp : block.warps) warp.released = false;
     }
     block.current = 0;
-    for (uint32_t i = shared; i < shared + BEHIND; i++) {
-        if (mimi_dynamic_shared[i] != char(0xff)) fail("has written behind its dynamic shared memory");
+    static const std::string untouched(BEHIND, char(0xff));
+    if (memcmp(mimi_dynamic_shared + shared, untouched.data(), BEHIND)) {
+        fail("has written behind its dynamic shared memory");
     }
 }
 
@@ -326,6 +336,7 @@ const unsigned long long* mimi_warp_exchange(const char* name, unsigned mask, un
     thread.mask = mask;
     thread.value = value;
     unsigned warp = block.current / 32;
+    block.warps[warp].waiting++;
     wait(IN_WARP, name);
     return block.warps[warp].values;
 }

@@ -2,7 +2,7 @@
 
 use mimi_kernels::{self as kernels, Steps, Threads, attend, cache_len, simd::Level};
 
-use super::{Device, Memory, Numbers, States, assert_bits, assert_untouched, in_both_orders};
+use super::{Device, Fault, Memory, NO_FAULTS, Numbers, States, assert_bits, assert_untouched, in_both_orders, only};
 use crate::launch::{Attention, Rows, attention};
 
 const AT: usize = 5;
@@ -64,7 +64,7 @@ impl Layer {
             faults: device.faults.span(),
         };
         device.run(attention::prepare(&Rows { sessions: Some(sessions.span()), rows, steps }, &own, blocks).unwrap());
-        assert_eq!(device.faults(), [0; 4], "{:?}", self.shape);
+        assert_eq!(device.faults(), NO_FAULTS, "{:?}", self.shape);
         let got = out.read::<f32>();
         for row in 0..rows {
             let got = &got[row * steps * heads * head_dim..][..steps * heads * head_dim];
@@ -203,7 +203,7 @@ fn values_without_room_are_a_fault() {
                     };
                     let of_step = Rows { sessions: Some(sessions.span()), rows, steps };
                     device.run(attention::prepare(&of_step, &own, usize::MAX).unwrap());
-                    assert_eq!(device.faults(), [0, wrong, 0, 0], "{value} at {at}");
+                    assert_eq!(device.faults(), only(Fault::Attention, wrong), "{value} at {at}");
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use mimi_kernels::{self as kernels, Activation, Epilogue, Threads, simd::Level};
 
-use super::{Device, Memory, Numbers, States, assert_bits, assert_untouched, in_both_orders};
+use super::{Device, Fault, Memory, NO_FAULTS, Numbers, States, assert_bits, assert_untouched, in_both_orders, only};
 use crate::launch::{Depthwise, Edge, Rows, Upsample, depthwise, upsample};
 
 /// A depthwise convolution to be tried.
@@ -60,7 +60,7 @@ fn stream(device: &Device, level: Level, shape: Shape, seed: u64) {
         };
         assert_eq!(own.history(), history);
         device.run(depthwise::prepare(&Rows { sessions: Some(sessions.span()), rows, steps }, &own).unwrap());
-        assert_eq!(device.faults(), [0; 4], "{shape:?}");
+        assert_eq!(device.faults(), NO_FAULTS, "{shape:?}");
         let got = out.read::<f32>();
         for row in 0..rows {
             let got = &got[row * outputs * channels..][..outputs * channels];
@@ -203,9 +203,13 @@ fn inputs_that_would_be_remembered_must_be_finite() {
                     let sessions = states.with_resting(resting);
                     let of_step = Rows { sessions: Some(sessions.span()), rows, steps };
                     device.run(depthwise::prepare(&of_step, &own).unwrap());
-                    assert_eq!(device.faults(), [expected.into(), 0, 0, 0], "{value} at {step}");
+                    assert_eq!(device.faults(), only(Fault::Convolution, expected.into()), "{value} at {step}");
                     device.run(upsample::prepare(&of_step, &up).unwrap());
-                    assert_eq!(device.faults(), [expected.into(), 0, 0, 0], "{value} at {step}, upsampled");
+                    assert_eq!(
+                        device.faults(),
+                        only(Fault::Convolution, expected.into()),
+                        "{value} at {step}, upsampled"
+                    );
                 }
             }
         }
@@ -242,7 +246,7 @@ fn upsampling() {
                     faults: device.faults.span(),
                 };
                 device.run(upsample::prepare(&Rows { sessions: Some(sessions.span()), rows, steps }, &own).unwrap());
-                assert_eq!(device.faults(), [0; 4]);
+                assert_eq!(device.faults(), NO_FAULTS);
                 let got = out.read::<f32>();
                 for row in 0..rows {
                     let got = &got[row * width..][..width];

@@ -13,7 +13,7 @@ mod search;
 use mimi_cuda_testing::{Host, Order};
 use mimi_kernels::simd::Level;
 
-use super::{FAULTS, Launch, Session};
+use super::{FAULTS, Fault, Launch, Session};
 use memory::Memory;
 
 /// A structure that the kernels have too.
@@ -27,12 +27,22 @@ pub(super) trait Mirrored {
 /// Runs a test with threads forwards and backwards, on a processor that sums as the device does.
 fn in_both_orders(test: impl Fn(&Device, Level)) {
     let Some(level) = Level::available().into_iter().find(|level| level.lanes() == 16) else { return };
-    let device = Device { host: Host::load(), faults: Memory::of(&[0_u32; FAULTS]) };
+    let device = Device { host: Host::load(), faults: Memory::of(&NO_FAULTS) };
     for order in [Order::Forwards, Order::Backwards] {
         device.host.order(order);
         test(&device, level);
     }
     device.host.order(Order::Forwards);
+}
+
+/// What kernels report where all is well.
+const NO_FAULTS: [u32; FAULTS] = [0; FAULTS];
+
+/// One word of them set.
+fn only(fault: Fault, word: u32) -> [u32; FAULTS] {
+    let mut faults = NO_FAULTS;
+    faults[fault as usize] = word;
+    faults
 }
 
 struct Device {
@@ -51,10 +61,10 @@ impl Device {
         }
     }
 
-    /// The faults since the last call.
+    /// The words of faults since the last call.
     fn faults(&self) -> Vec<u32> {
         let faults = self.faults.read();
-        self.faults.write(&[0_u32; FAULTS]);
+        self.faults.write(&NO_FAULTS);
         faults
     }
 }

@@ -1,8 +1,10 @@
 //! Searches of codebooks, one after another.
 
-use mimi_kernels::{Codebook, Threads, simd::Level};
+use mimi_kernels::{
+    Codebook, Epilogue, PackedMatrix, Precision, Rows as MatrixRows, Strided, Threads, product, simd::Level,
+};
 
-use super::{Device, Memory, Numbers, States, assert_bits, in_both_orders};
+use super::{Device, Fault, Memory, NO_FAULTS, Numbers, States, assert_bits, in_both_orders, only};
 use crate::launch::{Codes, Rows, Search, is_measurable, search, squared_lengths};
 
 /// Codebooks on both sides.
@@ -103,7 +105,7 @@ fn codes_are_those_of_the_cpu() {
                 let expected = books.search_on_cpu(&x);
                 for few in WAYS {
                     let (codes, faults) = books.search(device, &Rows { sessions: None, rows, steps }, &x, few);
-                    assert_eq!(faults, [0; 4]);
+                    assert_eq!(faults, NO_FAULTS);
                     assert_eq!(codes, expected, "{rows} x {steps} vectors of {dim}, {entries} entries");
                 }
             }
@@ -111,24 +113,51 @@ fn codes_are_those_of_the_cpu() {
     });
 }
 
-/// Distances have the CPU's bits: for a vector between two entries, that decides.
+/// The bits of the smallest distance of each vector, as the CPU's search finds them on its way.
+fn smallest_distances(level: Level, book: &[f32], x: &[f32], dim: usize) -> Vec<u32> {
+    let doubled: Vec<f32> = book.iter().map(|value| -2.0 * value).collect();
+    let lengths = squared_lengths(book, dim);
+    let matrix = PackedMatrix::new(level, Precision::Float32, &Strided::transposed(&doubled, dim), Some(&lengths));
+    let mut products = vec![0.0; x.len() / dim * lengths.len()];
+    let rows = MatrixRows::contiguous(x, dim);
+    product(&rows, (dim, 0), &matrix, Epilogue::default(), &mut products, &Threads::new(1));
+    let smallest = x.chunks(dim).zip(products.chunks(lengths.len())).map(|(x, products)| {
+        let mut lanes = [0.0_f32; 16];
+        x.iter().enumerate().for_each(|(i, x)| lanes[i % 16] = x.mul_add(*x, lanes[i % 16]));
+        let norm = lanes.iter().fold(0.0, |sum, lane| sum + lane);
+        let distances = products.iter().map(|product| (product + norm).max(0.0).sqrt());
+        distances.fold(f32::INFINITY, f32::min).to_bits()
+    });
+    smallest.collect()
+}
+
 #[test]
 fn distances_have_the_bits_of_the_cpu() {
     in_both_orders(|device, level| {
-        for dim in [24, 256, 700] {
+        for (dim, entries, vectors) in [(3, 2, 1), (24, 17, 5), (256, 40, 3), (700, 64, 66), (1030, 20, 2)] {
             let mut numbers = Numbers(dim as u64);
-            let x = numbers.take(dim);
-            // Entries about equally far, which only roundings tell apart.
-            let mirrored = (0..64).flat_map(|k| {
-                let own: Vec<f32> =
-                    x.iter().enumerate().map(|(i, x)| x + if (i * 7 + k) % 5 < 2 { 0.5 } else { -0.5 }).collect();
-                own
-            });
-            let books = Books::new(level, dim, &[mirrored.collect()]);
-            let expected = books.search_on_cpu(&x);
+            let (book, x) = (numbers.take(entries * dim), numbers.take(vectors * dim));
+            let expected = smallest_distances(level, &book, &x, dim);
+            let books = Books::new(level, dim, &[book]);
+            let (codebook, lengths, measurable) = &books.on_device[0];
             for few in WAYS {
-                let (codes, _) = books.search(device, &Rows { sessions: None, rows: 1, steps: 1 }, &x, few);
-                assert_eq!(codes, expected, "{dim}");
+                let (x, keys) = (Memory::of(&x), Memory::new(vectors * 8));
+                let own = Search {
+                    dim,
+                    entries,
+                    index: 0,
+                    codebook: codebook.span(),
+                    squared_lengths: lengths.span(),
+                    measurable: *measurable,
+                    before: None,
+                    x: x.span(),
+                    left: None,
+                    keys: keys.span(),
+                    faults: device.faults.span(),
+                };
+                device.run(search::prepare(&Rows { sessions: None, rows: 1, steps: vectors }, &own, few).unwrap());
+                let got: Vec<u32> = keys.read::<u64>().iter().map(|key| (key >> 32) as u32).collect();
+                assert_eq!(got, expected, "{entries} entries of {dim}");
             }
         }
     });
@@ -202,7 +231,7 @@ fn rows_that_rest_have_no_codes_and_no_faults() {
         for few in WAYS {
             let of_step = Rows { sessions: Some(sessions.span()), rows, steps };
             let (codes, faults) = books.search(device, &of_step, &x, few);
-            assert_eq!(faults, [0; 4]);
+            assert_eq!(faults, NO_FAULTS);
             for (row, (codes, expected)) in codes.chunks(steps * 2).zip(expected.chunks(steps * 2)).enumerate() {
                 assert_eq!(codes, if row == 1 { &[0; 4] } else { expected }, "row {row}");
             }
@@ -224,13 +253,13 @@ fn distances_that_overflow_are_a_fault_of_the_first_codebook_that_has_one() {
             for value in [f32::NAN, f32::INFINITY, large, -large] {
                 let mut x = fine.clone();
                 x[dim..].fill(value);
-                assert_eq!(books.search(device, &one, &x, few).1, [0, 0, 1, 0], "{value}");
+                assert_eq!(books.search(device, &one, &x, few).1, only(Fault::Distance, 1), "{value}");
             }
             let mut x = fine.clone();
             x[dim..].fill(large / 1.03);
-            assert_eq!(books.search(device, &one, &x, few).1, [0; 4]);
+            assert_eq!(books.search(device, &one, &x, few).1, NO_FAULTS);
             let books = Books::new(level, dim, &[book.clone(), long.clone(), long.clone()]);
-            assert_eq!(books.search(device, &one, &fine, few).1, [0, 0, 2, 0]);
+            assert_eq!(books.search(device, &one, &fine, few).1, only(Fault::Distance, 2));
         }
     });
 }
