@@ -7,6 +7,7 @@
 //! bits.
 
 mod compile;
+pub mod dlpack;
 pub(crate) mod driver;
 mod error;
 mod launch;

@@ -94,3 +94,45 @@ fn major(file: &Path) -> Option<u32> {
     let version: u32 = name.strip_prefix("nvrtc64_")?.strip_suffix("_0.dll")?.parse().ok()?;
     Some(version / 10)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::compile::OPTIONS;
+    use crate::compile::nvrtc::Target;
+
+    #[test]
+    fn names_say_the_major_version() {
+        let major = |name: &str| super::major(Path::new(name));
+        assert_eq!(major("/lib/libnvrtc.so.13"), Some(13));
+        assert_eq!(major("libnvrtc.so.12.9.86"), Some(12));
+        assert_eq!((major("bin/nvrtc64_120_0.dll"), major("nvrtc64_130_0.dll")), (Some(12), Some(13)));
+        for other in
+            ["libnvrtc.so", "libnvrtc.alt.so.13", "libnvrtc-builtins.so.13.0", "nvrtc-builtins64_130.dll", "lib"]
+        {
+            assert_eq!(major(other), None, "{other}");
+        }
+    }
+
+    /// With NVRTC's own libraries, where MIMI_NVRTC names their folders. Without it there is nothing to be tested here.
+    #[test]
+    fn the_real_compiler_is_loaded_and_compiles() {
+        let Some(folders) = std::env::var_os("MIMI_NVRTC") else { return };
+        for folder in std::env::split_paths(&folders) {
+            let file = inside(&folder).into_iter().next().unwrap();
+            let nvrtc = Nvrtc::load(&file).unwrap();
+            assert_eq!(Some(nvrtc.version().0), major(&file));
+            for (device, best) in [((7, 5), 75), ((8, 0), 80), ((9, 0), 90), ((10, 0), 100)] {
+                let targets = nvrtc.targets(device);
+                assert_eq!(targets, [Target::Cubin(best), Target::Ptx(best)]);
+                let text = "extern \"C\" __global__ void twice(float* x) { x[threadIdx.x] *= 2.0f; }";
+                let [cubin, ptx] = [0, 1].map(|i| nvrtc.compile(text, &targets[i], OPTIONS).unwrap());
+                assert!(cubin.starts_with(b"\x7fELF"));
+                assert!(ptx.ends_with(b"\0") && String::from_utf8_lossy(&ptx).contains(".entry twice"));
+            }
+            let error = nvrtc.compile("int mistake = ;", &Target::Ptx(80), OPTIONS).unwrap_err().to_string();
+            assert!(error.contains("mimi.cu(1): error: expected an expression"), "{error}");
+        }
+    }
+}

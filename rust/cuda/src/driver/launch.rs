@@ -1,7 +1,5 @@
 //! The kernels as the driver has them, and their launches.
 
-#![allow(dead_code, reason = "launches come with the kernels")]
-
 use std::collections::HashMap;
 use std::ffi::{CString, c_int, c_void};
 use std::ptr;
@@ -14,7 +12,7 @@ use super::open::Gpu;
 use super::{call, lock};
 use crate::{Error, Result, compile, source};
 
-/// Shared memory in bytes that a launch can have without having asked for more.
+/// Shared memory in bytes that a block can have without having asked for more: the kernel's own, and what a launch adds.
 const SHARED_MEMORY: u32 = 48 << 10;
 
 /// All kernels, loaded onto a device.
@@ -62,9 +60,15 @@ impl Kernels {
     fn find(&self, name: &str) -> Result<Kernel> {
         let c_name = CString::new(name).map_err(|_| Error::Driver(format!("not the name of a kernel: {name:?}")))?;
         // SAFETY: the module was loaded above.
-        let function = unsafe { result::module::get_function(self.module, c_name) }
-            .map_err(|error| call::failure(&format!("finding the kernel {name}"), error, 0))?;
-        Ok(Kernel { function, shared: Mutex::new(SHARED_MEMORY) })
+        let function = unsafe { result::module::get_function(self.module, c_name) };
+        let own = function.and_then(|function| {
+            let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES;
+            // SAFETY: the function's module is loaded.
+            Ok((function, unsafe { result::function::get_function_attribute(function, attribute) }?))
+        });
+        let (function, own) = own.map_err(|error| call::failure(&format!("finding the kernel {name}"), error, 0))?;
+        let own = u32::try_from(own).unwrap_or(0);
+        Ok(Kernel { function, shared: Mutex::new(SHARED_MEMORY.saturating_sub(own)) })
     }
 
     /// Unloads them: no launch is under way, and none follows.
@@ -205,12 +209,14 @@ mod tests {
             // SAFETY: the kernel's structure, and a sum for each of two blocks.
             unsafe { gpu.launch("probe_shared", [2, 1, 1], 64, shared, &arguments) }
         };
-        for shared in [256, SHARED_MEMORY, SHARED_MEMORY + 4, gpu.info().shared_memory, 256] {
+        // The driver for tests takes each kernel to have this much of its own.
+        let most = gpu.info().shared_memory - 1024;
+        for shared in [256, SHARED_MEMORY - 1024, SHARED_MEMORY - 1020, SHARED_MEMORY, most, 256] {
             gpu.fill(sums.span(), 0).unwrap();
             launch(shared).unwrap();
             assert_eq!(read::<u32>(&gpu, &sums), [64 * 63 / 2; 2], "{shared} bytes");
         }
-        let error = launch(gpu.info().shared_memory + 4).unwrap_err().to_string();
+        let error = launch(most + 4).unwrap_err().to_string();
         assert!(error.contains("launching probe_shared") && error.contains("INVALID_VALUE"), "{error}");
     }
 

@@ -20,8 +20,9 @@ thread_local Context* current = nullptr;
 namespace {
 
 const int VERSION = 12090, MOST_DEVICES = 16;
-const unsigned SHARED = 48 << 10, SHARED_IF_ASKED_FOR = 227 << 10;
-const int MAX_DYNAMIC_SHARED_SIZE_BYTES = 8;
+// Bytes that a block has without asking, and what each kernel is taken to have of its own before what a launch adds.
+const unsigned SHARED = 48 << 10, SHARED_OF_KERNEL = 1 << 10;
+const int SHARED_SIZE_BYTES = 1, MAX_DYNAMIC_SHARED_SIZE_BYTES = 8;
 
 bool initialized = false;
 Context contexts[MOST_DEVICES];
@@ -29,7 +30,7 @@ Context contexts[MOST_DEVICES];
 struct Function {
     std::string name;
     size_t arguments;
-    unsigned shared = SHARED;
+    unsigned shared = SHARED - SHARED_OF_KERNEL;
 };
 
 struct Module {
@@ -43,6 +44,16 @@ int from_environment(const char* variable, int otherwise) {
 
 // As 90 for 9.0.
 int capability() { return from_environment("MIMI_TEST_CAPABILITY", 90); }
+
+// Bytes of shared memory that a block of this architecture can ask for.
+unsigned shared_if_asked_for() {
+    switch (capability()) {
+        case 75: return 64 << 10;
+        case 80: case 87: return 163 << 10;
+        case 90: case 100: case 103: return 227 << 10;
+        default: return 99 << 10;
+    }
+}
 
 int devices() { return from_environment("MIMI_TEST_DEVICES", 4); }
 
@@ -114,7 +125,7 @@ Result cuDeviceGetAttribute(int* value, int attribute, int) {
         case 16: *value = 132; return SUCCESS;  // multiprocessors
         case 75: *value = capability() / 10; return SUCCESS;
         case 76: *value = capability() % 10; return SUCCESS;
-        case 97: *value = SHARED_IF_ASKED_FOR; return SUCCESS;
+        case 97: *value = int(shared_if_asked_for()); return SUCCESS;
         default: return INVALID_VALUE;
     }
 }
@@ -177,10 +188,17 @@ Result cuModuleGetFunction(Function** function, Module* module, const char* name
     return SUCCESS;
 }
 
+Result cuFuncGetAttribute(int* value, int attribute, Function*) {
+    if (attribute != SHARED_SIZE_BYTES) return INVALID_VALUE;
+    *value = SHARED_OF_KERNEL;
+    return SUCCESS;
+}
+
 Result cuFuncSetAttribute(Function* function, int attribute, int value) {
     Lock lock(everything);
     if (Result error = use_context()) return error;
-    if (attribute != MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 || unsigned(value) > SHARED_IF_ASKED_FOR) return INVALID_VALUE;
+    if (attribute != MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0) return INVALID_VALUE;
+    if (unsigned(value) > shared_if_asked_for() - SHARED_OF_KERNEL) return INVALID_VALUE;
     function->shared = unsigned(value);
     return SUCCESS;
 }
