@@ -26,7 +26,7 @@ STATIC_SHARED = 48 * 1024
 REGISTER_UNIT = 8  # registers of a thread are given out in such units
 
 # Of the ELF format, and of its sections `.nv.info.*`: an entry with a value of some bytes, and that of launch bounds.
-ELF_HEADER, ELF_SECTION = struct.Struct("<40xQ8x4xHHH"), struct.Struct("<II16xQQ24x")
+ELF_HEADER, ELF_SECTION = struct.Struct("<40xQ10xHHH"), struct.Struct("<II16xQQ24x")
 WITH_BYTES, MAX_THREADS = 4, 5
 
 
