@@ -259,13 +259,13 @@ __device__ __forceinline__ void product_many(const ProductArguments& p) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(MANY_THREADS, 4) product_small_float32(const ProductArguments p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS, 3) product_small_float32(const ProductArguments p) {
     product_many<FLOAT32, Small>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS, 4) product_small_bfloat16(const ProductArguments p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS, 3) product_small_bfloat16(const ProductArguments p) {
     product_many<BFLOAT16, Small>(p);
 }
-extern "C" __global__ void __launch_bounds__(MANY_THREADS, 4) product_small_int8(const ProductArguments p) {
+extern "C" __global__ void __launch_bounds__(MANY_THREADS, 3) product_small_int8(const ProductArguments p) {
     product_many<INT8, Small>(p);
 }
 extern "C" __global__ void __launch_bounds__(MANY_THREADS, 2) product_large_float32(const ProductArguments p) {
