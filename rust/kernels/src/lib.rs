@@ -1,8 +1,8 @@
 //! CPU kernels of the Mimi codec, on plain slices.
 //!
 //! Everything dense in Mimi is a [`product`] of a left matrix whose rows lie, possibly overlapping, in the input
-//! signal ([`Rows`]), and of weights packed once at load ([`PackedMatrix`]). What remains is [`attention`] over a
-//! bounded window, the [`code_search`] of the quantizer, a [`layer_norm`], and a few element-wise passes. Codecs of the
+//! signal ([`Rows`]), and of weights packed once at load ([`PackedMatrix`]). What remains is attention ([`attend`]) over a
+//! bounded window, the code search of the quantizer ([`Codebook`]), a [`layer_norm`], and a few element-wise passes. Codecs of the
 //! family add [`rms_norm`], [`gated`] products, [`snake`], and convolutions of each channel by itself: [`depthwise`] and
 //! [`upsample`].
 //!
@@ -10,7 +10,7 @@
 //! in one fixed order: the result does not depend on how many rows are computed together, nor on the threads. That
 //! is what makes streaming equal to whole-clip work bit for bit.
 //!
-//! This is the only crate with `unsafe`: pointers inside tiles and calls of vector instructions.
+//! The `unsafe` of the CPU is here: pointers inside tiles and calls of vector instructions.
 
 mod attention;
 mod code_search;

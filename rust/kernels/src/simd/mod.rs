@@ -1,6 +1,6 @@
 //! The vector types that kernels are written over, and the choice among them at run time.
 //!
-//! A kernel is a struct of its arguments that implements [`Kernel::run`] once, generically; [`Level::run`] compiles it
+//! A kernel is a struct of its arguments that implements `Kernel::run` once, generically; `Level::run` compiles it
 //! for each instruction set and calls the one that this processor has. Everything a kernel calls on vectors must be
 //! `#[inline(always)]`, or it would be compiled for the base processor.
 

@@ -8,7 +8,7 @@ impl MimiConfig {
     /// Checks that the codec can be built from these fields.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first field that is not supported, contradicts another, or is absurdly large.
+    /// [`crate::Error::Config`] naming the first field that is not supported, contradicts another, or is absurdly large.
     pub fn validate(&self) -> Result<()> {
         self.validate_variant()?;
         self.validate_sizes()?;
