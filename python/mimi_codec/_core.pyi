@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "DeviceArray",
     "Model",
     "Stream",
     "__version__",
@@ -65,6 +66,51 @@ def safetensors_entries(data: bytes) -> tuple[dict[str, str], list[tuple[str, st
     """
 
 @final
+class DeviceArray:
+    """An array on the GPU that a model runs on, float32 or int64, that other libraries share by DLPack."""
+
+    @staticmethod
+    def of_capsule(model: Model, capsule: object) -> DeviceArray:
+        """The array of a capsule that was asked for with `model.cuda_stream`. Raises `InputTypeError`."""
+
+    @staticmethod
+    def of_floats(model: Model, array: npt.NDArray[np.float32]) -> DeviceArray:
+        """A copy on the GPU."""
+
+    @staticmethod
+    def of_codes(model: Model, array: npt.NDArray[np.int64]) -> DeviceArray:
+        """A copy on the GPU."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Elements along each axis."""
+    @property
+    def dtype(self) -> str:
+        """ "float32" or "int64"."""
+
+    def expanded(self, axis: int) -> DeviceArray:
+        """The same memory with an axis of length 1 more, before `axis`."""
+
+    def squeezed(self, axis: int) -> DeviceArray:
+        """The same memory with an axis of length 1 less."""
+
+    def to_host(self) -> npt.NDArray[Any]:
+        """A copy in the memory of the process."""
+
+    def __dlpack__(
+        self,
+        *,
+        stream: object = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A capsule that shares the memory, whose values are complete."""
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """DLPack's number of CUDA, and the device's."""
+
+@final
 class Model:
     """The weights of a model. Immutable; one is shared by any number of threads and streams."""
 
@@ -82,6 +128,19 @@ class Model:
 
         `parts` is "both", "encoder" or "decoder"; `num_codebooks` None loads all of them; `module` names one of several
         codecs in a larger model's files.
+        """
+
+    @property
+    def cuda_ordinal(self) -> int | None:
+        """The number of the CUDA device whose arrays it takes; None where it takes those of the host alone."""
+    @property
+    def cuda_stream(self) -> int:
+        """The handle of the CUDA stream in which it works."""
+
+    def clips_on_device(self, direction: str, num_codebooks: int, array: DeviceArray, limits: _Limits) -> DeviceArray:
+        """Whole clips of one length: (B, L) float32 to (B, K, T) int64 or (B, D, T) float32, or the reverse.
+
+        `direction` is one of a `Stream`'s.
         """
 
     @property
@@ -218,6 +277,12 @@ class Stream:
 
     def __new__(cls, model: Model, direction: str, batch_size: int, num_codebooks: int) -> Stream: ...
     @property
+    def model(self) -> Model:
+        """The model that it runs."""
+    @property
+    def cuda_ordinal(self) -> int | None:
+        """As the model's."""
+    @property
     def batch_size(self) -> int:
         """Rows B."""
     @property
@@ -254,6 +319,9 @@ class Stream:
         limits: _Limits,
     ) -> npt.NDArray[Any]:
         """(B, D, m) latents, of each row the first `lengths` frames, to (B, m * frame_size) samples."""
+
+    def push_on_device(self, array: DeviceArray, active: npt.NDArray[np.bool_] | None, limits: _Limits) -> DeviceArray:
+        """Whole frames of each row, shaped as in `Model.clips_on_device`; rows that rest are -1 in codes, else 0."""
 
     def flush(self, active: npt.NDArray[np.bool_] | None, padding: str) -> npt.NDArray[Any]:
         """End the clip of the active rows: their last, partial frame, m 0 or 1."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from ._on_device import lies_on
 from .errors import AudioError, CodesError, InputTypeError
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -93,28 +94,37 @@ def as_files_hold(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
     return held
 
 
-def audio_in(value: Any, what: str) -> torch.Tensor:
-    """Audio (B, 1, L) of any float type on any device, as float32 on the CPU."""
+def audio_in(value: Any, what: str, codec: Any = None) -> torch.Tensor:
+    """Audio (B, 1, L) of any float type on any device, as float32 on the CPU or on the GPU of its `codec`."""
     if not isinstance(value, torch.Tensor):
         raise InputTypeError(f"{what} must be a torch.Tensor, got {type(value).__name__}")
     if not value.is_floating_point():
         raise InputTypeError(f"{what} must be of a float type, got {value.dtype}")
     if value.dim() != 3 or value.shape[1] != 1 or value.shape[0] < 1:
         raise AudioError(f"{what} must have shape (B, 1, L) with B >= 1, got {tuple(value.shape)}")
-    return plain(value.detach().to("cpu", torch.float32))
+    return plain(value.detach().to(_place(value, codec), torch.float32))
 
 
-def codes_in(value: Any, what: str) -> torch.Tensor:
-    """Codes (B, K, T) of any integer type on any device, on the CPU."""
+def codes_in(value: Any, what: str, codec: Any = None) -> torch.Tensor:
+    """Codes (B, K, T) of any integer type on any device, on the CPU, or on the GPU of a codec that they are for."""
     if not isinstance(value, torch.Tensor):
         raise InputTypeError(f"{what} must be a torch.Tensor, got {type(value).__name__}")
     if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
         raise InputTypeError(f"{what} must be of an integer type, got {value.dtype}")
     if value.dim() != 3 or value.shape[0] < 1:
         raise CodesError(f"{what} must have shape (B, K, T) with B >= 1, got {tuple(value.shape)}")
-    return plain(value.detach().cpu())
+    return plain(value.detach().to(_place(value, codec)))
 
 
-def tensor_out(array: npt.NDArray[Any], device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
+def _place(value: torch.Tensor, codec: Any) -> torch.device:
+    """Where a codec takes a tensor: where it lies if that is the codec's own GPU, else the CPU."""
+    stays = codec is not None and lies_on(value.detach(), codec._core)
+    return value.device if stays else torch.device("cpu")
+
+
+def tensor_out(
+    array: npt.NDArray[Any] | torch.Tensor, device: torch.device, dtype: torch.dtype | None = None
+) -> torch.Tensor:
     """A result of the codec as a tensor on `device`, in its own type or in `dtype`."""
-    return torch.from_numpy(array).to(device, dtype)
+    tensor = array if isinstance(array, torch.Tensor) else torch.from_numpy(array)
+    return tensor.to(device, dtype)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from functools import partial
 from typing import Any, NamedTuple, Self, SupportsFloat, SupportsIndex
 
-from . import _core
+from . import _core, _on_device
 from ._arrays import ArrayInput, Float32Array, to_count, to_latents, to_lengths, to_pcm_batch
 from ._facts import Facts
 from ._options import OPTIONS, PADDINGS, Padding, Stop, check_options, choice, thread_count, to_limits
@@ -128,9 +129,17 @@ class Codec(Facts):
             (128, 25)
         """
         self._need(self.has_encoder, "encode")
+        padding_name = choice("padding", padding, PADDINGS)
+        if _on_device.lies_on(pcm, self._core):
+            options: dict[str, Any] = {"lengths": lengths, "padding": padding, "stop": stop, "timeout": timeout}
+            host, pads = partial(self.encode_latents, **options), padding == PADDINGS[0]
+            limits = to_limits(stop, timeout)
+            given: Float32Array = _on_device.clips(
+                self._core, "to_latents", pcm, 0, limits, host, lengths=lengths, pads=pads
+            )
+            return given
         samples, batched = to_pcm_batch(pcm)
         sizes = to_lengths(lengths, batched, samples.shape[0], samples.shape[1], AudioError)
-        padding_name = choice("padding", padding, PADDINGS)
         latents = self._core.encode_latents(samples, sizes, padding_name, to_limits(stop, timeout))
         return latents if batched else latents[0]
 
@@ -169,6 +178,15 @@ class Codec(Facts):
             (48000,)
         """
         self._need(self.has_decoder, "decode")
+        if _on_device.lies_on(latents, self._core):
+            host, limits = (
+                partial(self.decode_latents, lengths=lengths, stop=stop, timeout=timeout),
+                to_limits(stop, timeout),
+            )
+            given: Float32Array = _on_device.clips(
+                self._core, "from_latents", latents, 0, limits, host, lengths=lengths
+            )
+            return given
         rows, batched = to_latents(latents)
         sizes = to_lengths(lengths, batched, rows.shape[0], rows.shape[2], LatentsError)
         pcm = self._core.decode_latents(rows, sizes, to_limits(stop, timeout))

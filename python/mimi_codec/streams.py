@@ -10,8 +10,10 @@ Shapes: B rows, n samples, K codebooks, D latent width, m frames.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NoReturn, Self, SupportsFloat
 
+from . import _on_device
 from ._arrays import (
     AnyArray,
     ArrayInput,
@@ -225,6 +227,11 @@ class EncoderStream(Stream):
             >>> stream.pending
             [1160]
         """
+        if _on_device.lies_on(pcm, self._core):
+            direction = "to_latents" if self.of_latents else "to_codes"
+            host, rows = partial(self.push, active=active, stop=stop, timeout=timeout), to_mask(active, "active")
+            given: AnyArray = _on_device.frames(self._core, direction, pcm, rows, to_limits(stop, timeout), host)
+            return given
         samples, batched = to_pcm_batch(pcm, copy=True)
         _check_rows(samples.shape[0], batched, self.batch_size, "pcm", "(n,)", "1, n", AudioError)
         frames = self._core.push_pcm(samples, to_mask(active, "active"), to_limits(stop, timeout))
@@ -341,6 +348,11 @@ class DecoderStream(Stream):
             ((2, 1, 5760), [3, 1])
         """
         mask, limits = to_mask(active, "active"), to_limits(stop, timeout)
+        if _on_device.lies_on(codes, self._core):
+            direction = "from_latents" if self.of_latents else "from_codes"
+            host = partial(self.push, lengths=lengths, active=active, stop=stop, timeout=timeout)
+            given: Float32Array = _on_device.frames(self._core, direction, codes, mask, limits, host, lengths=lengths)
+            return given
         if self.of_latents:
             latents, batched = to_latents(codes, copy=True)
             _check_rows(latents.shape[0], batched, self.batch_size, "latents", "(D, m)", "D, m", LatentsError)

@@ -6,8 +6,10 @@ Shapes: B batch, L samples, K codebooks, T frames, D latent width. T = ceil(L / 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any, SupportsFloat
 
+from . import _on_device
 from ._arrays import ArrayInput, Float32Array, Int64Array, to_codes, to_frames, to_latents, to_lengths, to_pcm_batch
 from ._facts import CodebookFacts
 from ._options import PADDINGS, Padding, Stop, choice, to_limits
@@ -96,9 +98,17 @@ class TokenCodec(CodebookFacts, Codec):
             (8, 25)
         """
         self._need(self.has_encoder, "encode")
+        count, padding_name = self._codebooks(num_codebooks), choice("padding", padding, PADDINGS)
+        if _on_device.lies_on(pcm, self._core):
+            options: dict[str, Any] = {"lengths": lengths, "padding": padding, "stop": stop, "timeout": timeout}
+            host, pads = partial(self.encode, num_codebooks=count, **options), padding == PADDINGS[0]
+            limits = to_limits(stop, timeout)
+            given: Int64Array = _on_device.clips(
+                self._core, "to_codes", pcm, count, limits, host, lengths=lengths, pads=pads
+            )
+            return given
         samples, batched = to_pcm_batch(pcm)
         sizes = to_lengths(lengths, batched, samples.shape[0], samples.shape[1], AudioError)
-        count, padding_name = self._codebooks(num_codebooks), choice("padding", padding, PADDINGS)
         codes = self._core.encode(samples, sizes, count, padding_name, to_limits(stop, timeout))
         return codes if batched else codes[0]
 
@@ -138,6 +148,10 @@ class TokenCodec(CodebookFacts, Codec):
             (48000,)
         """
         self._need(self.has_decoder, "decode")
+        if _on_device.lies_on(codes, self._core):
+            host, limits = partial(self.decode, lengths=lengths, stop=stop, timeout=timeout), to_limits(stop, timeout)
+            given: Float32Array = _on_device.clips(self._core, "from_codes", codes, 0, limits, host, lengths=lengths)
+            return given
         rows, batched = to_codes(codes)
         pcm = self._core.decode(rows, to_frames(rows, lengths, batched), to_limits(stop, timeout))
         return pcm[:, None] if batched else pcm[0]

@@ -24,8 +24,9 @@ NO_TOKEN = -1
 class MimiModel(CodecModule):
     """Mimi as moshi's `MimiModel`: the same methods on torch tensors, computed by this package.
 
-    Tensors may be on any device. They are copied to the CPU, and results come back on the device of the input. Outside
-    of `streaming`, a clip that is not a whole number of frames is padded with zeros, as moshi pads it.
+    Tensors may be on any device, and results come back on the device of the input. Those on the GPU that the codec
+    runs on stay there; others are copied to the CPU. Outside of `streaming`, a clip that is not a whole number of
+    frames is padded with zeros, as moshi pads it.
 
     Args:
         codec: the loaded model.
@@ -138,7 +139,7 @@ class MimiModel(CodecModule):
             StreamError: while streaming, the length or the batch is wrong.
             InputTypeError: the input is not a tensor of a float type.
         """
-        pcm = audio_in(x, "x")
+        pcm = audio_in(x, "x", self.codec)
         state = self._streaming_state
         if state is None:
             return tensor_out(self.codec.encode(pcm, self._num_codebooks, padding="moshi"), x.device)
@@ -171,7 +172,7 @@ class MimiModel(CodecModule):
             StreamError: while streaming, the batch is wrong.
             InputTypeError: the input is not a tensor of an integer type.
         """
-        host = codes_in(codes, "codes")
+        host = codes_in(codes, "codes", self.codec)
         state = self._streaming_state
         if state is None:
             self._refuse_missing(host)
@@ -205,7 +206,7 @@ class MimiModel(CodecModule):
             return self.decode_latent(self.encode(x))
         if self._streaming_state is not None:
             raise StreamError("encode_to_latent(quantize=False) works on whole clips, got a call while streaming")
-        latents = self.codec.encode_latents(audio_in(x, "x"), padding="moshi")
+        latents = self.codec.encode_latents(audio_in(x, "x", self.codec), padding="moshi")
         return tensor_out(latents, x.device, self.dtype)
 
     @outside_graphs

@@ -40,9 +40,9 @@ class MimiModel(CodecModule):
     """Mimi as Transformers' `MimiModel`: the same methods, arguments and outputs, computed by this package.
 
     It is an `nn.Module` without parameters to train, so it can be assigned to a model's `codec_model` or
-    `audio_encoder`. Tensors may be of any float or integer type on any device. They are copied to the CPU, and results
-    come back on the device of the input. Streams are exact: a cache object that is passed on from call to call carries
-    the whole state, for decoding too.
+    `audio_encoder`. Tensors may be of any float or integer type on any device, and results come back on the device of
+    the input. Those on the GPU that the codec runs on stay there; others are copied to the CPU. Streams are exact: a
+    cache object that is passed on from call to call carries the whole state, for decoding too.
 
     Transformers 5.24 renamed the caches. Here both spellings are accepted as arguments and can be read from outputs,
     whichever version is installed: `encoder_cache` and `encoder_past_key_values`, `decoder_cache` and
@@ -198,7 +198,7 @@ class MimiModel(CodecModule):
         cache = take_cache(encoder_cache, options, ENCODER_CACHE + EITHER_CACHE)
         refuse_options(options, allowed=())
         count = self._codebooks(num_quantizers)
-        pcm = audio_in(input_values, "input_values")
+        pcm = audio_in(input_values, "input_values", self.codec)
         if use_streaming is None:
             use_streaming = bool(self.config.use_streaming)
         if use_streaming and padding_cache is None:
@@ -255,7 +255,7 @@ class MimiModel(CodecModule):
         """
         cache = take_cache(decoder_cache, options, DECODER_CACHE + EITHER_CACHE)
         refuse_options(options, allowed=("use_cache",))
-        codes = codes_in(audio_codes, "audio_codes")
+        codes = codes_in(audio_codes, "audio_codes", None if self.invalid_codes == "end" else self.codec)
         # Said in full, so that -1 is an invalid code as any other.
         lengths = np.full(codes.shape[0], codes.shape[2])
         if self.invalid_codes == "end":
@@ -412,12 +412,13 @@ class MimiModel(CodecModule):
         """
         return repr(self.codec)
 
-    def _encode_stream(self, pcm: torch.Tensor, count: int, *caches: Any) -> Int64Array:
+    def _encode_stream(self, pcm: torch.Tensor, count: int, *caches: Any) -> Any:
         rows = pcm.shape[0]
         stream = take_stream(EncoderStream, rows, lambda: self.codec.encoder_stream(rows, count), *caches)
         if count > stream.num_codebooks:
             raise StreamError(f"this stream began with {stream.num_codebooks} codebooks, got num_quantizers={count}")
-        return np.ascontiguousarray(stream.push(pcm)[:, :count])
+        codes = stream.push(pcm)[:, :count]
+        return np.ascontiguousarray(codes) if isinstance(codes, np.ndarray) else codes
 
     def _codebooks(self, num_quantizers: int | None) -> int:
         least, most = self.codec.num_semantic_codebooks, self.codec.num_codebooks

@@ -3,6 +3,7 @@
 //! It converts arrays, releases the GIL and maps errors; everything else is the core's, or the Python package's.
 
 mod arrays;
+mod device_array;
 mod devices;
 mod errors;
 mod interrupt;
@@ -20,6 +21,8 @@ mod _core {
 
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::device_array::DeviceArray;
     #[pymodule_export]
     use crate::devices::{cuda_devices, look_in};
     #[pymodule_export]

@@ -8,6 +8,7 @@ use numpy::{PyArray2, PyArray3, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArr
 use pyo3::prelude::*;
 
 use crate::arrays::{check_lengths, codes_in, codes_out, latents_in, latents_out, pcm_by_rows, pcm_slice};
+use crate::device_array::DeviceArray;
 use crate::errors::raise;
 use crate::interrupt::{Limits, detached, detached_until};
 
@@ -25,8 +26,49 @@ pub(crate) fn padding(py: Python<'_>, name: &str) -> PyResult<Padding> {
     }
 }
 
+/// The number of the CUDA device that a model's arrays may lie on.
+pub(crate) fn cuda_ordinal(model: &mimi_codec::Model) -> Option<usize> {
+    model.gpu().filter(|_| model.takes_tensors()).map(|gpu| gpu.info().ordinal)
+}
+
+impl Model {
+    /// The GPU that it runs on.
+    pub(crate) fn gpu(&self, py: Python<'_>) -> PyResult<&mimi_cuda::Gpu> {
+        self.model.gpu().ok_or_else(|| {
+            let device = self.model.options().device;
+            raise(py, "InputTypeError", format!("expected a codec on a CUDA device, got one on {device}"))
+        })
+    }
+}
+
 #[pymethods]
 impl Model {
+    /// The number of the CUDA device that arrays may lie on; none where they may not.
+    #[getter]
+    fn cuda_ordinal(&self) -> Option<usize> {
+        cuda_ordinal(&self.model)
+    }
+
+    /// The handle of the CUDA stream in which the model works.
+    #[getter]
+    fn cuda_stream(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.gpu(py)?.stream_handle())
+    }
+
+    /// Whole clips of one length, from an array on the GPU to another.
+    fn clips_on_device(
+        &self,
+        py: Python<'_>,
+        direction: &str,
+        num_codebooks: usize,
+        array: &DeviceArray,
+        limits: Limits,
+    ) -> PyResult<DeviceArray> {
+        let direction = crate::streams::direction(py, direction, num_codebooks)?;
+        let tensor = detached_until(py, &limits, |stop| self.model.clips_on_device(direction, &array.tensor, stop))?;
+        Ok(DeviceArray::of(tensor))
+    }
+
     #[staticmethod]
     #[expect(clippy::too_many_arguments, reason = "each option of loading is one")]
     fn load(

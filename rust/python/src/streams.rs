@@ -1,11 +1,12 @@
 //! The stream class. A stream used from two threads is locked: calls follow one another.
 
-use mimi_codec::{Codes, Direction, Input, Latents, Output, Result};
+use mimi_codec::{Codes, Direction, Input, Latents, Output, Result, StopFn};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::arrays::{check_lengths, codes_in, codes_out, latents_in, latents_out, mask, pcm_out, pcm_slice};
+use crate::device_array::DeviceArray;
 use crate::errors::raise;
 use crate::interrupt::{Limits, detached, detached_until};
 use crate::locked::Locked;
@@ -15,6 +16,7 @@ use crate::model::Model;
 #[pyclass(frozen, module = "mimi_codec._core")]
 pub(crate) struct Stream {
     stream: Locked<mimi_codec::Stream>,
+    model: mimi_codec::Model,
     direction: Direction,
     batch_size: usize,
     /// Floats of a latent that it gives.
@@ -27,7 +29,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     fn wrap(stream: mimi_codec::Stream) -> Self {
-        let model = stream.model();
+        let model = stream.model().clone();
         Self {
             direction: stream.direction(),
             batch_size: stream.rows(),
@@ -35,6 +37,7 @@ impl Stream {
             codebook_size: model.codebook_size(),
             frame_size: model.frame_size(),
             delay: model.delay(),
+            model,
             stream: Locked::new(stream),
         }
     }
@@ -88,15 +91,19 @@ impl Stream {
 impl Stream {
     #[new]
     fn new(py: Python<'_>, model: &Model, direction: &str, batch_size: usize, num_codebooks: usize) -> PyResult<Self> {
-        let direction = match direction {
-            "to_codes" => Direction::ToCodes(num_codebooks),
-            "to_latents" => Direction::ToLatents,
-            "from_codes" => Direction::FromCodes,
-            "from_latents" => Direction::FromLatents,
-            other => return Err(raise(py, "ConfigError", format!("expected a direction, got {other:?}"))),
-        };
+        let direction = self::direction(py, direction, num_codebooks)?;
         let model = &model.model;
         detached(py, |_| mimi_codec::Stream::new(model, direction, batch_size)).map(Self::wrap)
+    }
+
+    #[getter]
+    fn cuda_ordinal(&self) -> Option<usize> {
+        crate::model::cuda_ordinal(&self.model)
+    }
+
+    #[getter]
+    fn model(&self) -> Model {
+        Model { model: self.model.clone() }
     }
 
     #[getter]
@@ -172,6 +179,19 @@ impl Stream {
         self.push(py, &(0..self.batch_size).map(input).collect::<Vec<_>>(), latents.shape()[2], &limits)
     }
 
+    /// Whole frames of each row, from an array on the GPU to another.
+    fn push_on_device(
+        &self,
+        py: Python<'_>,
+        array: &DeviceArray,
+        active: Option<PyReadonlyArray1<'_, bool>>,
+        limits: Limits,
+    ) -> PyResult<DeviceArray> {
+        let active = mask(py, active, self.batch_size)?;
+        let push = |stop: StopFn<'_>| self.stream.lock()?.push_on_device(&array.tensor, active.as_deref(), stop);
+        detached_until(py, &limits, push).map(DeviceArray::of)
+    }
+
     fn flush<'py>(
         &self,
         py: Python<'py>,
@@ -203,6 +223,17 @@ impl Stream {
     fn load(&self, py: Python<'_>, state: &[u8], rows: Option<Vec<usize>>) -> PyResult<()> {
         detached(py, |_| self.stream.lock()?.load(state, rows.as_deref()))
     }
+}
+
+/// A direction by its name.
+pub(crate) fn direction(py: Python<'_>, name: &str, num_codebooks: usize) -> PyResult<Direction> {
+    Ok(match name {
+        "to_codes" => Direction::ToCodes(num_codebooks),
+        "to_latents" => Direction::ToLatents,
+        "from_codes" => Direction::FromCodes,
+        "from_latents" => Direction::FromLatents,
+        other => return Err(raise(py, "ConfigError", format!("expected a direction, got {other:?}"))),
+    })
 }
 
 fn is_active(mask: Option<&[bool]>, row: usize) -> bool {

@@ -57,14 +57,14 @@ fn tensor(model: &Mimi, elements: Elements, shape: &[usize], bytes: &[u8]) -> Te
     let gpu = model.gpu().unwrap();
     let axes: Vec<usize> = (0..shape.len()).collect();
     let tensor = Tensor::new(gpu, elements, shape, &axes).unwrap();
-    gpu.upload(tensor.span(), bytes).unwrap();
+    gpu.upload(tensor.span().unwrap(), bytes).unwrap();
     tensor
 }
 
 /// The elements of a tensor in the order of its shape.
 fn elements<const N: usize>(tensor: &Tensor) -> Vec<[u8; N]> {
-    let mut bytes = vec![0; tensor.span().bytes()];
-    tensor.gpu().download(tensor.span(), &mut bytes).unwrap();
+    let mut bytes = vec![0; tensor.span().unwrap().bytes()];
+    tensor.gpu().download(tensor.span().unwrap(), &mut bytes).unwrap();
     let all: Vec<[u8; N]> = bytes.as_chunks().0.to_vec();
     let mut indices = vec![0];
     for (&len, &stride) in tensor.shape().iter().zip(tensor.strides()) {

@@ -79,10 +79,15 @@ impl Export {
                 element.bits
             )));
         }
+        let strides = row_major(shape)?;
+        Ok(Self::strided(Box::new(owner), element, shape, &strides))
+    }
+
+    /// A tensor whose elements lie as the strides say, inside of the memory.
+    pub(crate) fn strided(owner: Box<dyn Memory>, element: Element, shape: &[usize], strides: &[usize]) -> Self {
         // Products of the lengths fit, and so do they.
         let numbers = |lengths: &[usize]| lengths.iter().map(|&length| length as i64).collect();
-        let strides = numbers(&row_major(shape)?);
-        Ok(Self { owner: Box::new(owner), element, shape: numbers(shape), strides })
+        Self { owner, element, shape: numbers(shape), strides: numbers(strides) }
     }
 
     /// Where it is.

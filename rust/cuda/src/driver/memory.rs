@@ -22,6 +22,11 @@ pub struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
+    /// No memory.
+    pub(crate) fn nothing() -> Self {
+        Self { address: 0, bytes: 0, owner: PhantomData }
+    }
+
     /// Memory that something else owns.
     ///
     /// # Safety

@@ -7,6 +7,12 @@ use super::open::{Device, Gpu};
 use crate::Result;
 
 impl Gpu {
+    /// The handle of its stream, for those who order their work by it.
+    #[must_use]
+    pub fn stream_handle(&self) -> u64 {
+        self.0.stream().addr() as u64
+    }
+
     /// Lets what follows in our stream begin after what is now in the caller's.
     ///
     /// `stream` is the handle of a stream of the device's primary context, or 1 for the legacy default stream and 2 for

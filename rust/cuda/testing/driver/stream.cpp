@@ -89,7 +89,8 @@ Result run(Stream& stream, uint64_t until) {
 
 bool has_work() {
     bool any = !legacy.queue.empty() || !of_thread.queue.empty();
-    for (Stream* stream : streams) any |= !stream->queue.empty();
+    // Whose memory it is cannot be told: other streams may be at work, and a driver waits for them before it frees anything.
+    for (Stream* stream : streams) any |= streams.size() == 1 && !stream->queue.empty();
     return any;
 }
 

@@ -88,7 +88,7 @@ impl Cuda {
     /// A tensor whose elements lie in the order of `axes`, of words of one value.
     pub(crate) fn tensor(&self, elements: Elements, shape: &[usize], axes: &[usize], word: u32) -> Result<Tensor> {
         let tensor = Tensor::new(self.card.gpu(), elements, shape, axes)?;
-        self.card.gpu().fill(tensor.span(), word)?;
+        self.card.gpu().fill(tensor.span()?, word)?;
         Ok(tensor)
     }
 

@@ -64,9 +64,9 @@ impl Part<'_> {
         };
         for run in runs(self.rows) {
             let first = self.rows[run.start] * strides[0] + self.from * strides[1];
-            let bytes = self.tensor.elements().bytes();
+            let (bytes, memory) = (self.tensor.elements().bytes(), self.tensor.span()?);
             let strided = Strided {
-                tensor: self.tensor.span().part(first * bytes..self.tensor.span().bytes())?,
+                tensor: memory.part(first * bytes..memory.bytes())?,
                 strides,
                 own: own.part(run.start * row_bytes..run.end * row_bytes)?,
                 shape: [run.len(), self.steps, channels],
