@@ -1,6 +1,7 @@
 """Which devices there are, how they are named, and what is said where something is missing."""
 
 import json
+import os
 import pickle
 
 import pytest
@@ -101,3 +102,37 @@ def test_a_compiler_that_fails(test_driver, run_python):
     there = {"LD_LIBRARY_PATH": str(test_driver.folder), "MIMI_CODEC_CACHE": "", "MIMI_TEST_COMPILER": "fails"}
     said = run_python(MISSING.replace('Mimi.demo(device="auto").device', "'cpu'"), "cuda", **there)
     assert "compiling the kernels" in said
+
+
+@pytest.mark.parametrize("place", ["nvidia/cuda_nvrtc/lib", "nvidia/cu13/lib"])
+def test_the_compiler_of_an_installed_package(test_driver, run_python, tmp_path, place):
+    """As the extra brings it, and PyTorch: a directory beside this package, which nothing has told the loader of."""
+    alone, packages = tmp_path / "driver-alone", tmp_path / "packages"
+    alone.mkdir()
+    (packages / place).mkdir(parents=True)
+    for name in ("libcuda.so.1", "libmimi_host.so"):
+        (alone / name).symlink_to(test_driver.folder / name)
+    (packages / place / "libnvrtc.so.12").symlink_to(test_driver.folder / "libnvrtc.so.12")
+    path = os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")])
+    said = run_python(
+        "from mimi_codec import Mimi; print(Mimi.demo(device='cuda').device)",
+        LD_LIBRARY_PATH=str(alone),
+        PYTHONPATH=path,
+        MIMI_CODEC_CACHE="",
+    )
+    assert said == "cuda:0\n"
+
+
+def test_compiled_once(test_driver, run_python, tmp_path):
+    """The second process finds what the first has compiled; a damaged file and a closed directory are no errors."""
+    there = {"LD_LIBRARY_PATH": str(test_driver.folder), "MIMI_CODEC_CACHE": str(tmp_path / "cache")}
+    load = "from mimi_codec import Mimi; print(Mimi.demo(device='cuda').device)"
+    assert run_python(load, **there) == "cuda:0\n"
+    (kept,) = (tmp_path / "cache" / "cubins").iterdir()
+    # With a compiler that fails, only what was kept can be loaded.
+    assert run_python(load, MIMI_TEST_COMPILER="fails", **there) == "cuda:0\n"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-1])
+    assert run_python(load, **there) == "cuda:0\n"
+    assert kept.read_bytes() == whole
+    assert run_python(load, **there | {"MIMI_CODEC_CACHE": "/dev/null/nothing"}) == "cuda:0\n"
