@@ -66,8 +66,8 @@ class Mimi(TokenCodec):
                 has processors (its affinity, its quota).
             dtype: how the large weights are kept in memory: "float32", "bfloat16" or "int8". Arithmetic is in float32.
             device: where it runs: "cpu", "cuda" or "cuda:1" for a GPU of NVIDIA, "auto" for one of these if it works
-                here and else the CPU, "metal" for the GPU of a Mac, or a `torch.device` of these names. Results are in
-                the memory of the host.
+                here and else the CPU, "metal" for the GPU of a Mac, or a `torch.device` of these names. Arrays of
+                that GPU are taken and given there; others give NumPy arrays.
             local_files_only: never use the network.
             cache_dir: cache of the hub, if not the usual one.
             token: access token of the hub, if not the stored one. It is not pickled.
