@@ -32,9 +32,9 @@ mod streams;
 #[allow(clippy::unwrap_used)]
 mod temp_dir;
 
-pub use codecs::{CodecKind, FOLDERS as CODEC_FOLDERS, mimi, prefixes as codec_prefixes};
+pub use codecs::mimi::{MimiConfig, RopeParameters};
+pub use codecs::{CodecKind, FOLDERS as CODEC_FOLDERS, prefixes as codec_prefixes};
 pub use error::{Error, Result};
-pub use mimi::MimiConfig;
 #[cfg(feature = "cuda")]
 pub use mimi_cuda::{Counts, Elements, Gpu, Tensor};
 pub use model::Model;

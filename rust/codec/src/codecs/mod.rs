@@ -4,7 +4,7 @@
 
 mod fields;
 mod kind;
-pub mod mimi;
+pub(crate) mod mimi;
 mod pocket;
 mod qwen;
 mod recognise;
