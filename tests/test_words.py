@@ -38,7 +38,7 @@ def test_a_text_that_is_hard_is_found():
 
 @pytest.mark.parametrize(
     "path",
-    sorted([*PACKAGE.rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]),
+    sorted([*PACKAGE.rglob("*.py"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")]),
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_plain_english(path: Path):
