@@ -70,7 +70,8 @@ class TokenCodec(CodebookFacts, Codec):
         An empty clip gives T = 0.
 
         Args:
-            pcm: the samples; a NumPy array, a buffer, or a CPU array of another library.
+            pcm: the samples; a NumPy array, a buffer, or an array of another library, on the CPU or on the GPU that the
+                codec runs on. For an array on that GPU the codes are there too.
             num_codebooks: K; None gives all that are loaded. Fewer codebooks are the first rows of more.
             lengths: valid samples of each row of a batch. A row gives the codes it would give alone, then -1.
             padding: end of a clip that is not a whole number of frames. "transformers" pads at every convolution as
