@@ -16,12 +16,12 @@ use crate::values::Direction;
 const VECTORS: usize = 512;
 
 impl Model {
-    /// Whether clips of a direction can be coded on the device: those of codecs without a delay, and padded as Transformers does it.
+    /// Whether it takes tensors in the memory of its device: on a GPU, for a codec without a delay.
     pub fn takes_tensors(&self) -> bool {
         self.backend().cuda().is_some() && self.delay() == 0
     }
 
-    /// Whole clips of one length in the memory of the device, side by side.
+    /// Whole clips of one length in the memory of the device, side by side, whose ends are filled up as Transformers does it.
     ///
     /// # Errors
     /// Those of [`Model::clip`](Self::encode), and [`Error::Device`] for a tensor on another device.

@@ -23,8 +23,9 @@ fn assert_same(got: &[f32], expected: &[f32], what: &str) {
 
 /// Whole clips of every kind of length, and what lies between them and codes.
 #[test]
+#[ignore = "on the device of scripts/test-cuda.sh"]
 fn clips() {
-    if kernels() == Device::Cpu || simd_name() != "avx512" {
+    if simd_name() != "avx512" {
         return;
     }
     for config in tiny_configs() {
@@ -83,10 +84,8 @@ fn i64s(tensor: &Tensor) -> Vec<i64> {
 
 /// What stays on the device is what passes the host, in clips and in streams of which rows rest.
 #[test]
+#[ignore = "on the device of scripts/test-cuda.sh"]
 fn tensors_on_the_device() {
-    if kernels() == Device::Cpu {
-        return;
-    }
     let config = &tiny_configs()[0];
     let directory = checkpoint(config);
     let gpu = model(directory.path(), kernels(), Dtype::Float32);
@@ -148,10 +147,8 @@ fn tensors_on_the_device() {
 
 /// A step that was recorded is one copy there, one launch and one copy back, whatever rows take part; and nothing is allocated.
 #[test]
+#[ignore = "on the device of scripts/test-cuda.sh"]
 fn what_a_step_asks_of_the_driver() {
-    if kernels() == Device::Cpu {
-        return;
-    }
     for config in tiny_configs() {
         let directory = checkpoint(&config);
         let (model, frame) = (load(directory.path(), "cpu", 1), config.frame_size());

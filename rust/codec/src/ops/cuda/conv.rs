@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use mimi_cuda::{Buffer, Product, Rows, Weights, Window};
+use mimi_cuda::{Buffer, Rows, Weights, Window};
 use mimi_kernels::{Precision, Strided};
 
 use super::card::Card;
 use super::memory::Sessions;
+use super::product::Factors;
 use super::values::Ready;
 use crate::error::Result;
 use crate::ops::state::{Block, Slot, Slots};
@@ -45,10 +46,8 @@ impl Conv {
 
 impl Operation for Conv {
     fn forward(&self, x: &Signal, residual: Option<&Signal>, block: &Block<'_>) -> Result<Signal> {
-        let ConvShape { c_in, c_out, kernel, stride, dilation, .. } = self.shape;
-        let [rows, steps, _] = x.dims();
-        let (x, residual) = (Ready::of(x, &self.card)?, Ready::optional(residual, &self.card)?);
-        let (outputs, current) = (steps.div_ceil(stride), self.card.current()?);
+        let ConvShape { c_in, kernel, stride, dilation, .. } = self.shape;
+        let ([rows, steps, _], x) = (x.dims(), Ready::of(x, &self.card)?);
         let window = Window {
             channels: c_in,
             taps: kernel,
@@ -58,23 +57,9 @@ impl Operation for Conv {
             history_at: block.memory::<Sessions>()?.start(self.history),
             edge: edge(self.shape.edge),
         };
-        self.card.signal([rows, outputs, c_out], |output| {
-            let product = Product {
-                weights: &self.weights,
-                input: x.span()?,
-                output,
-                residual: residual.as_ref().map(Ready::span).transpose()?,
-                rows,
-                steps,
-                outputs,
-                window,
-                norm: None,
-                activation: self.shape.activation.map(Activation::of_kernels),
-                sessions: current.sessions(),
-                faults: current.faults(),
-            };
-            Ok(mimi_cuda::product(self.card.gpu(), &product)?)
-        })
+        let activation = self.shape.activation.map(Activation::of_kernels);
+        let factors = Factors { input: x.span()?, rows, steps, window, norm: None, residual, activation };
+        self.card.product(&self.weights, factors, 1)
     }
 
     fn bytes(&self) -> usize {

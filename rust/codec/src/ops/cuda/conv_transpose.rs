@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use mimi_cuda::{Buffer, Edge, Product, Rows, Upsample, Weights, Window};
+use mimi_cuda::{Buffer, Edge, Rows, Upsample, Weights, Window};
 use mimi_kernels::{Precision, Strided};
 
 use super::card::Card;
 use super::memory::Sessions;
+use super::product::Factors;
 use super::values::Ready;
 use crate::error::Result;
 use crate::ops::state::{Block, Slot, Slots};
@@ -46,10 +47,8 @@ impl Dense {
 
 impl Operation for Dense {
     fn forward(&self, x: &Signal, residual: Option<&Signal>, block: &Block<'_>) -> Result<Signal> {
-        let ConvTransposeShape { c_in, c_out, stride, .. } = self.shape;
-        let [rows, steps, _] = x.dims();
-        let (x, residual) = (Ready::of(x, &self.card)?, Ready::optional(residual, &self.card)?);
-        let (history, current) = (self.shape.history(), self.card.current()?);
+        let ConvTransposeShape { c_in, stride, .. } = self.shape;
+        let ([rows, steps, _], x, history) = (x.dims(), Ready::of(x, &self.card)?, self.shape.history());
         let window = Window {
             channels: c_in,
             taps: history + 1,
@@ -59,23 +58,9 @@ impl Operation for Dense {
             history_at: block.memory::<Sessions>()?.start(self.history),
             edge: Edge::Zero,
         };
-        self.card.signal([rows, steps * stride, c_out], |output| {
-            let product = Product {
-                weights: &self.weights,
-                input: x.span()?,
-                output,
-                residual: residual.as_ref().map(Ready::span).transpose()?,
-                rows,
-                steps,
-                outputs: steps,
-                window,
-                norm: None,
-                activation: self.shape.activation.map(Activation::of_kernels),
-                sessions: current.sessions(),
-                faults: current.faults(),
-            };
-            Ok(mimi_cuda::product(self.card.gpu(), &product)?)
-        })
+        let activation = self.shape.activation.map(Activation::of_kernels);
+        let factors = Factors { input: x.span()?, rows, steps, window, norm: None, residual, activation };
+        self.card.product(&self.weights, factors, stride)
     }
 
     fn bytes(&self) -> usize {

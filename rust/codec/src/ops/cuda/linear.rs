@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use mimi_cuda::{Product, Weights, Window};
+use mimi_cuda::{Weights, Window};
 use mimi_kernels::{self as kernels, Precision, Strided};
 
 use super::card::Card;
-use super::values::{Ready, Values};
+use super::product::Factors;
+use super::values::Values;
 use crate::error::Result;
 use crate::ops::state::Block;
 use crate::ops::{Activation, LinearShape, Operation, Signal};
@@ -38,24 +39,9 @@ impl Operation for Linear {
     fn forward(&self, x: &Signal, residual: Option<&Signal>, _: &Block<'_>) -> Result<Signal> {
         let [rows, steps, channels] = x.dims();
         let (input, norm) = Values::before_norm(x)?;
-        let (residual, current) = (Ready::optional(residual, &self.card)?, self.card.current()?);
-        self.card.signal([rows, steps, self.weights.columns()], |output| {
-            let product = Product {
-                weights: &self.weights,
-                input,
-                output,
-                residual: residual.as_ref().map(Ready::span).transpose()?,
-                rows,
-                steps,
-                outputs: steps,
-                window: Window::dense(channels),
-                norm: norm.map(|norm| norm.before_product()),
-                activation: self.activation,
-                sessions: current.sessions(),
-                faults: current.faults(),
-            };
-            Ok(mimi_cuda::product(self.card.gpu(), &product)?)
-        })
+        let (window, norm) = (Window::dense(channels), norm.map(|norm| norm.before_product()));
+        let factors = Factors { input, rows, steps, window, norm, residual, activation: self.activation };
+        self.card.product(&self.weights, factors, 1)
     }
 
     fn bytes(&self) -> usize {

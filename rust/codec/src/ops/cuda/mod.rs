@@ -15,6 +15,7 @@ mod linear;
 mod memory;
 mod norm;
 mod pointwise;
+mod product;
 mod request;
 mod steps;
 mod tensors;
