@@ -44,14 +44,14 @@ def load(
     folder `speech_tokenizer`: only the tensors of the codec are read, and from the hub only the shards or the folder
     that hold them are fetched.
 
-    | `kind` | class | what it is |
-    |---|---|---|
-    | "mimi" | `Mimi` | Kyutai's Mimi |
-    | "pocket-tts" | `LatentCodec` | audio tokenizer of Pocket TTS |
-    | "code2wav" | `QwenCodec` | decoder of Qwen3-Omni |
-    | "qwen3-tts" | `QwenCodec` | 12 Hz tokenizer of Qwen3-TTS |
-    | "vibevoice" | `VibeVoice` | acoustic tokenizer of VibeVoice |
-    | "vibevoice-encoder" | `VibeVoice` | semantic tokenizer of VibeVoice, and both encoders of VibeVoice-ASR |
+    What there is, by its `kind`:
+
+    * "mimi", a `Mimi`: Kyutai's Mimi
+    * "pocket-tts", a `LatentCodec`: audio tokenizer of Pocket TTS
+    * "code2wav", a `QwenCodec`: decoder of Qwen3-Omni
+    * "qwen3-tts", a `QwenCodec`: 12 Hz tokenizer of Qwen3-TTS
+    * "vibevoice", a `VibeVoice`: acoustic tokenizer of VibeVoice
+    * "vibevoice-encoder", a `VibeVoice`: semantic tokenizer of VibeVoice, and both encoders of VibeVoice-ASR
 
     Args:
         name_or_path: an existing path, or a repository such as "kyutai/mimi".

@@ -164,7 +164,7 @@ def tokenize(
     The same call again does what is left. A clip that fails does not stop the others: its shard says why it failed.
 
     Args:
-        items: what to tokenize: a sound file, a directory, a pattern such as "clips/**/*.flac", a tar of sound files, a
+        items: what to tokenize: a sound file, a directory, a pattern such as `clips/**/*.flac`, a tar of sound files, a
             list (JSON Lines, CSV or tab-separated) with a path in each line; or any number of these and of (id, sound).
             A sound is a path, the bytes of a file, samples (L,) or (C, L) at the codec's rate, a mapping with "array"
             and "sampling_rate", "bytes" or "path" as the package `datasets` gives it, a `Sound`, or a function that
