@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -75,6 +76,26 @@ class TestLicences:
     def test_each_exception_is_needed(self, crates):
         licences = {crate["name"]: crate["license"] for crate in crates}
         assert not any(is_allowed(licences[name], LICENCES) for name in EXCEPTIONS)
+
+
+class TestTexts:
+    """THIRD-PARTY-LICENSES has the licences of the crates that are linked into a wheel."""
+
+    ROWS = re.findall(r"^(\S+) (\d\S+): \S", (ROOT / "THIRD-PARTY-LICENSES").read_text("utf-8"), re.M)
+
+    def test_they_are_those_of_the_crates(self, crates):
+        script = ROOT / "scripts/third-party-licences.py"
+        done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def test_its_crates_are_those_of_the_lock(self):
+        locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
+        others = {(package["name"], package["version"]) for package in locked if "source" in package}
+        assert set(self.ROWS) <= others
+        # Those that the binding and the codec name, those of one system, and none that only tests or the build need.
+        held = {name for name, _ in self.ROWS}
+        assert held >= {"pyo3", "numpy", "candle-core", "cudarc", "safetensors", "libc", "windows-sys"}
+        assert held.isdisjoint({"criterion", "cbindgen", "pyo3-macros", "pyo3-build-config", "mimi-codec"})
 
 
 def test_every_crate_comes_from_an_allowed_registry():
