@@ -4,13 +4,15 @@ PyTorch and Transformers are imported only by the fixtures that write models.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,54 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test may depend on a network
 # Property tests run models: their time says nothing about a failure, and the suite must give the same result twice.
 settings.register_profile("codec", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("codec")
+
+# There are systems and Pythons for which these have no wheels. Tests that import one of them are then skipped.
+OPTIONAL = (
+    *(
+        "argcomplete",
+        "av",
+        "datasets",
+        "lhotse",
+        "matplotlib",
+        "playwright",
+        "polars",
+        "pyarrow",
+        "pystoi",
+        "soundfile",
+    ),
+    *("soxr", "torch", "tqdm", "transformers", "webdataset"),
+)
+ABSENT = [name for name in OPTIONAL if find_spec(name) is None]
+collect_ignore = ["family", "pocket"] if "torch" in ABSENT else []  # all of them, with their fixtures
+PACKAGE = Path(mimi_codec.__file__).parent
+
+
+def skip(report: pytest.CollectReport | pytest.TestReport, place: str, name: str) -> None:
+    report.outcome, report.longrepr = "skipped", (place, 0, f"Skipped: {name} is not installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    found = re.search(r"No module named '(\w+)", str(report.longrepr)) if report.failed else None
+    if found and found[1] in ABSENT:
+        skip(report, collector.nodeid, found[1])
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    error = call.excinfo and call.excinfo.value
+    name = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    # The package itself must do without them.
+    if name in ABSENT and not any(PACKAGE in Path(entry.path).parents for entry in call.excinfo.traceback):
+        skip(report, item.nodeid, name)
+    return report
 
 
 @dataclass(frozen=True)

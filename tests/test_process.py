@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,27 @@ class TestThreads:
             codes = list(pool.map(shared.encode, clips, timeout=WATCHDOG))
         for pcm, found in zip(clips, codes, strict=True):
             np.testing.assert_array_equal(found, tiny.encode(pcm))
+
+    def test_the_embedded_model(self, demo):
+        """Whole clips and streams at once, also where PyTorch is not installed."""
+        clips = [signals.noise(2 * 1920 + 700 * i, seed=i) for i in range(6)]
+
+        def run(pcm):
+            encoder = demo.encoder_stream()
+            pushed = np.concatenate([encoder.push(pcm[:1000]), encoder.push(pcm[1000:]), encoder.flush()], -1)
+            return pushed, demo.encode(pcm), demo.decode(pushed)
+
+        serial = [run(pcm) for pcm in clips]
+        with ThreadPoolExecutor(6) as pool:
+            parallel = list(pool.map(run, clips, timeout=WATCHDOG))
+        for found, expected in zip(parallel, serial, strict=True):
+            for ours, theirs in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+    @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has the GIL")
+    def test_the_gil_stays_off(self, run_python):
+        """An extension that does not say that it can do without turns it on."""
+        run_python("import sys, mimi_codec; assert not sys._is_gil_enabled()")
 
     def test_one_encoder_from_two_threads(self, tiny):
         """Calls are serialised: equal chunks may come in any order, so every order gives the same codes."""
