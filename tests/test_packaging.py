@@ -1,10 +1,14 @@
-"""What goes into the wheel and the source archive: licences, and all that the pages speak of."""
+"""What goes into the wheel and the source archive: licences, and all that the pages speak of; how both are tried."""
 
 import re
+import runpy
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tarfile
 import tomllib
+import zipfile
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -81,3 +85,37 @@ class TestSourceArchive:
         listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
         assert names == {*map(Path, listed.splitlines()), Path("PKG-INFO")}
         assert manifest == (ROOT / "Cargo.toml").read_bytes()
+
+
+class TestTrial:
+    """scripts/try-wheel.py, but for the installation."""
+
+    TRY = runpy.run_path(str(ROOT / "scripts/try-wheel.py"))
+
+    @staticmethod
+    def wheel(folder: Path, tags: str, names=(), size=0) -> Path:
+        path = folder / f"mimi_codec-0.1.0-{tags}-win_arm64.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.writestr(f"mimi_codec-0.1.0.dist-info/licenses/{name}", "")
+            archive.writestr("mimi_codec/_core.pyd", bytes(size))
+        return path
+
+    @pytest.mark.parametrize("free_threaded", [False, True])
+    def test_the_wheel_of_a_python(self, tmp_path, monkeypatch, free_threaded):
+        monkeypatch.setattr(sysconfig, "get_config_var", lambda name: int(name == "Py_GIL_DISABLED" and free_threaded))
+        monkeypatch.setattr(sys, "version_info", (3, 14, 0))
+        wheels = [self.wheel(tmp_path, tags) for tags in ("cp311-abi3", "cp314-cp314t", "cp315-cp315t")]
+        assert self.TRY["for_this_python"](tmp_path) == wheels[free_threaded]
+        wheels[free_threaded].unlink()
+        with pytest.raises(SystemExit, match=r"expected one wheel with -(abi3|cp314-cp314t)-"):
+            self.TRY["for_this_python"](tmp_path)
+
+    def test_size_and_licences(self, tmp_path):
+        licences = PROJECT["project"]["license-files"]
+        assert self.TRY["LICENCES"] == set(licences)
+        self.TRY["check"](self.wheel(tmp_path, "good", licences, 6_000_000))
+        with pytest.raises(SystemExit, match="it is too large"):
+            self.TRY["check"](self.wheel(tmp_path, "large", licences, 7_000_000))
+        with pytest.raises(SystemExit, match=f"it lacks {{'{licences[-1]}'}}"):
+            self.TRY["check"](self.wheel(tmp_path, "bare", licences[:-1]))
