@@ -205,7 +205,7 @@ class Model:
         """Where the model runs."""
     @property
     def simd(self) -> str:
-        """Instruction set of the kernels: "avx512", "avx2" or "portable"."""
+        """Instruction set of the kernels: "avx512", "avx2", "neon" or "portable"."""
     @property
     def device_counts(self) -> dict[str, int]:
         """How often the model has asked its device for what so far: launches, copies, waits. Empty on the CPU."""

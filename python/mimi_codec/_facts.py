@@ -109,7 +109,7 @@ class Facts:
 
     @property
     def simd(self) -> str:
-        """Instruction set chosen on this machine: "avx512", "avx2" or "portable"."""
+        """Instruction set chosen on this machine: "avx512", "avx2", "neon" or "portable"."""
         return self._core.simd
 
     @property

@@ -44,7 +44,7 @@ pub use plan::{Kind, Part, Product, TensorSpec};
 pub use session::{Padding, StopFn, Stream};
 pub use values::{Codes, Direction, Input, Latents, Output};
 
-/// The instruction set that the kernels use on this processor.
+/// The instruction set that the kernels use on this processor: `avx512`, `avx2`, `neon` or `portable`.
 pub fn simd_name() -> &'static str {
     ops::cpu::simd_name()
 }

@@ -3,8 +3,8 @@
 //! The kernels are one text in CUDA C++ (`kernels/`), compiled for the device at hand at first use. Neither building this
 //! crate nor loading it needs anything of CUDA: the driver and the compiler are looked for when a device is opened.
 //!
-//! Sums are taken in the order of the CPU's kernels of 16 lanes (`mimi-kernels` on AVX-512), so that both give the same
-//! bits.
+//! Sums are taken in the order of the CPU's kernels of 16 lanes (`mimi-kernels` on AVX-512 and on NEON), so that both give the
+//! same bits.
 
 mod compile;
 pub mod dlpack;

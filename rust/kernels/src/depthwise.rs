@@ -84,7 +84,8 @@ impl Kernel for Convolve<'_> {
     fn run<S: Simd>(self, s: S) {
         // Outputs that are summed side by side, as the additions of one wait for each other. Their sums, their inputs and a tap
         // fit the registers.
-        if S::LANES == MAX_LANES { self.rows::<S, 8, 14>(s) } else { self.rows::<S, 4, 10>(s) }
+        let s = s.tile();
+        if S::Tile::LANES == MAX_LANES { self.rows::<S::Tile, 8, 14>(s) } else { self.rows::<S::Tile, 4, 10>(s) }
     }
 }
 

@@ -42,7 +42,7 @@ impl PackedMatrix {
         if let Some(bias) = bias {
             padded[..columns].copy_from_slice(bias);
         }
-        let lanes = level.lanes();
+        let lanes = level.tile_lanes();
         let panels = match precision {
             Precision::Float32 if columns == 1 => Panels::Column(pack(matrix, 1, |k, _| k, |value| value)),
             Precision::Float32 => Panels::Float32(pack(matrix, width, |k, c| k * width + c, |value| value)),
@@ -94,7 +94,7 @@ impl PackedMatrix {
 pub(crate) const VECTORS_PER_PANEL: usize = 2;
 
 fn panel_width(level: Level) -> usize {
-    VECTORS_PER_PANEL * level.lanes()
+    VECTORS_PER_PANEL * level.tile_lanes()
 }
 
 /// Depths that are packed together, in the order in which they lie in the source: each line of it is then read once.

@@ -1,14 +1,17 @@
 //! The dense product of the codec: rows of the input times packed weights, with what follows done on the way out.
 
+mod multiply;
+
 use std::ops::{Deref, Range};
 
 use crate::column::Column;
 use crate::epilogue::{Epilogue, finish};
 use crate::packed::{PackedMatrix, Panels, VECTORS_PER_PANEL};
-use crate::precision::GROUP;
 use crate::rows::{Rows, Runs};
 use crate::simd::{Kernel, Simd};
 use crate::threads::{Shared, Threads};
+
+use multiply::{Int8, Rowwise, Stores};
 
 /// The most rows of a tile of any level: more pointers than that do not fit the general registers.
 const MAX_TILE_ROWS: usize = 8;
@@ -78,7 +81,7 @@ struct Share {
     by_panels: bool,
 }
 
-/// Rows are shared out in whole tiles of any level.
+/// Rows are shared out in whole tiles of most levels.
 const SHARED_ROWS: usize = 24;
 
 impl Share {
@@ -123,6 +126,13 @@ impl<P: Stores> Kernel for Stored<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        self.tiles(s.tile());
+    }
+}
+
+impl<P: Stores> Stored<'_, P> {
+    #[inline(always)]
+    fn tiles<S: Simd>(&self, s: S) {
         let Job { rows: _, runs, weights, range, panels, .. } = &self.job;
         let depth = weights.depth;
         for panel in panels.clone() {
@@ -144,8 +154,9 @@ impl<P: Stores> Kernel for Stored<'_, P> {
                             4 => self.tile::<S, 4>(s, &slab, row),
                             5 => self.tile::<S, 5>(s, &slab, row),
                             6 => self.tile::<S, 6>(s, &slab, row),
-                            7 => self.tile::<S, 7>(s, &slab, row),
-                            _ => self.tile::<S, MAX_TILE_ROWS>(s, &slab, row),
+                            7 if S::TILE_ROWS > 6 => self.tile::<S, 7>(s, &slab, row),
+                            _ if S::TILE_ROWS > 7 => self.tile::<S, MAX_TILE_ROWS>(s, &slab, row),
+                            _ => unreachable!("a tile of {count} rows"),
                         }
                     }
                     row += count;
@@ -211,146 +222,4 @@ impl<P: Stores> Stored<'_, P> {
             }
         }
     }
-}
-
-/// Weights as they are stored: how to multiply by them.
-trait Stores {
-    /// Adds rows times the slab of a panel to the sums. These come and go by value: an array that anything else indexes
-    /// would be kept in memory instead of registers.
-    ///
-    /// # Safety
-    /// Each row can be read for as many floats as the slab is deep.
-    unsafe fn multiply<S: Simd, const R: usize>(
-        &self,
-        s: S,
-        sums: Sums<S, R>,
-        rows: [*const f32; R],
-        depth: usize,
-        slab: &Slab,
-    ) -> Sums<S, R>;
-}
-
-type Sums<S, const R: usize> = [[<S as Simd>::Vector; VECTORS_PER_PANEL]; R];
-
-/// Numbers of which a row of a panel is two vectors.
-struct Rowwise<'a, T>(&'a [T]);
-struct Int8<'a>(&'a [i8], &'a [f32]);
-
-trait Row: Copy {
-    /// # Safety
-    /// A row can be read at `at`.
-    unsafe fn load<S: Simd>(s: S, at: *const Self) -> [S::Vector; VECTORS_PER_PANEL];
-}
-
-impl Row for f32 {
-    #[inline(always)]
-    unsafe fn load<S: Simd>(s: S, at: *const f32) -> [S::Vector; VECTORS_PER_PANEL] {
-        // SAFETY: the caller's promise.
-        unsafe { [s.load(at), s.load(at.add(S::LANES))] }
-    }
-}
-
-/// A bfloat16.
-impl Row for u16 {
-    #[inline(always)]
-    unsafe fn load<S: Simd>(s: S, at: *const u16) -> [S::Vector; VECTORS_PER_PANEL] {
-        s.prefetch(at.wrapping_byte_add(AHEAD).cast());
-        // SAFETY: the caller's promise.
-        unsafe { s.load_bfloat16(at) }
-    }
-}
-
-impl<T: Row> Stores for Rowwise<'_, T> {
-    #[inline(always)]
-    unsafe fn multiply<S: Simd, const R: usize>(
-        &self,
-        s: S,
-        mut sums: Sums<S, R>,
-        rows: [*const f32; R],
-        depth: usize,
-        slab: &Slab,
-    ) -> Sums<S, R> {
-        let panel = &self.0[(slab.panel * depth + slab.from) * VECTORS_PER_PANEL * S::LANES..];
-        for k in 0..slab.to - slab.from {
-            // SAFETY: the caller's promise; the panel has `depth` rows.
-            unsafe {
-                let weights = T::load(s, panel.as_ptr().add(k * VECTORS_PER_PANEL * S::LANES));
-                sums = multiply_add(s, sums, rows, k, weights);
-            }
-        }
-        sums
-    }
-}
-
-impl Stores for Int8<'_> {
-    #[inline(always)]
-    unsafe fn multiply<S: Simd, const R: usize>(
-        &self,
-        s: S,
-        mut sums: Sums<S, R>,
-        rows: [*const f32; R],
-        depth: usize,
-        slab: &Slab,
-    ) -> Sums<S, R> {
-        let width = VECTORS_PER_PANEL * S::LANES;
-        let panel = &self.0[slab.panel * depth.next_multiple_of(2) * width..];
-        let mut from = slab.from;
-        while from < slab.to {
-            let to = slab.to.min((from / GROUP + 1) * GROUP);
-            let mut group = [[s.splat(0.0); VECTORS_PER_PANEL]; R];
-            // SAFETY: the caller's promise; the panel has `depth` rows, two by two.
-            unsafe {
-                let two_rows = |k: usize| panel.as_ptr().add(k / 2 * 2 * width);
-                let mut k = from;
-                if k % 2 == 1 {
-                    group = multiply_add(s, group, rows, k - slab.from, s.load_int8(two_rows(k))[1]);
-                    k += 1;
-                }
-                while k + 1 < to {
-                    s.prefetch(two_rows(k).wrapping_add(AHEAD));
-                    let weights = s.load_int8(two_rows(k));
-                    group = multiply_add(s, group, rows, k - slab.from, weights[0]);
-                    group = multiply_add(s, group, rows, k + 1 - slab.from, weights[1]);
-                    k += 2;
-                }
-                if k < to {
-                    group = multiply_add(s, group, rows, k - slab.from, s.load_int8(two_rows(k))[0]);
-                }
-            }
-            let scales = &self.1[(slab.panel * depth.div_ceil(GROUP) + from / GROUP) * width..][..width];
-            // SAFETY: a row of scales is two vectors.
-            let scales = unsafe { [s.load(scales.as_ptr()), s.load(scales.as_ptr().add(S::LANES))] };
-            for (sums, group) in sums.iter_mut().zip(&group) {
-                sums[0] = s.mul_add(group[0], scales[0], sums[0]);
-                sums[1] = s.mul_add(group[1], scales[1], sums[1]);
-            }
-            from = to;
-        }
-        sums
-    }
-}
-
-/// How many bytes ahead of their use small weights are asked for. The processor looks ahead by itself, but stops at each
-/// page; float32 weights come so much more slowly that this is hidden.
-const AHEAD: usize = 4096;
-
-/// Adds the value at `k` of each row times a panel's row of weights.
-///
-/// # Safety
-/// Each row can be read at `k`.
-#[inline(always)]
-unsafe fn multiply_add<S: Simd, const R: usize>(
-    s: S,
-    mut sums: Sums<S, R>,
-    rows: [*const f32; R],
-    k: usize,
-    weights: [S::Vector; VECTORS_PER_PANEL],
-) -> Sums<S, R> {
-    for (sums, row) in sums.iter_mut().zip(&rows) {
-        // SAFETY: the caller's promise.
-        let value = s.splat(unsafe { *row.add(k) });
-        sums[0] = s.mul_add(value, weights[0], sums[0]);
-        sums[1] = s.mul_add(value, weights[1], sums[1]);
-    }
-    sums
 }

@@ -25,7 +25,7 @@ fn assert_same(got: &[f32], expected: &[f32], what: &str) {
 #[test]
 #[ignore = "on the device of scripts/test-cuda.sh"]
 fn clips() {
-    if simd_name() != "avx512" {
+    if !["avx512", "neon"].contains(&simd_name()) {
         return;
     }
     for config in tiny_configs() {

@@ -20,7 +20,12 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
     type Vector = __m256;
+    type Tile = Self;
 
+    #[inline(always)]
+    fn tile(self) -> Self {
+        self
+    }
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
         unsafe { _mm256_set1_ps(value) }

@@ -20,7 +20,12 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const TILE_ROWS: usize = 8;
     type Vector = __m512;
+    type Tile = Self;
 
+    #[inline(always)]
+    fn tile(self) -> Self {
+        self
+    }
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
         unsafe { _mm512_set1_ps(value) }

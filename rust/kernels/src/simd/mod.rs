@@ -8,6 +8,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon;
 mod portable;
 
 /// The widest vector of any level, in floats: the size of scratch for a partial vector.
@@ -26,6 +28,8 @@ enum Set {
     Avx512,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    Neon,
     Portable,
 }
 
@@ -48,39 +52,46 @@ impl Level {
                 levels.push(Self(Set::Avx2));
             }
         }
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            levels.push(Self(Set::Neon));
+        }
         levels.push(Self(Set::Portable));
         levels
     }
 
-    /// `avx512`, `avx2` or `portable`.
+    /// `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => "avx512",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => "avx2",
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Set::Neon => "neon",
             Set::Portable => "portable",
         }
     }
 
-    /// Floats in a vector of this level.
+    /// Floats in a vector of this level. Levels with as many that fuse multiplications and additions give the same bits.
     pub fn lanes(self) -> usize {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => avx512::Avx512::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => avx2::Avx2::LANES,
-            Set::Portable => portable::Portable::LANES,
-        }
+        self.run(Lanes)
+    }
+
+    /// Floats in a vector of a product's tile.
+    pub(crate) fn tile_lanes(self) -> usize {
+        self.run(TileLanes)
     }
 
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
-            // SAFETY (both): a `Level` exists only where detection found its features.
+            // SAFETY (all): a `Level` exists only where detection found its features.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => unsafe { avx512::run(kernel) },
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe { avx2::run(kernel) },
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Set::Neon => unsafe { neon::run(kernel) },
             Set::Portable => kernel.run(portable::Portable),
         }
     }
@@ -93,14 +104,49 @@ pub(crate) trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+struct Lanes;
+
+impl Kernel for Lanes {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::LANES
+    }
+}
+
+struct TileLanes;
+
+impl Kernel for TileLanes {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::Tile::LANES
+    }
+}
+
 /// A vector of `LANES` floats. The value itself is the proof that the processor has its instructions.
 pub(crate) trait Simd: Copy {
     const LANES: usize;
     /// Rows of a product's tile, two vectors wide: the sums, two vectors of weights and a value fit the registers.
     const TILE_ROWS: usize;
+    /// Whether a product reads four values of a row at once, as a multiplication takes one of four in a register.
+    const FOUR_AT_ONCE: bool = false;
     type Vector: Copy;
+    /// The vectors of kernels that keep many of them in registers: this type, or a narrower one of the same processor. Which
+    /// one must not change bits, so each lane is for itself there.
+    type Tile: Simd;
 
+    fn tile(self) -> Self::Tile;
     fn splat(self, value: f32) -> Self::Vector;
+    /// Float `I` of the four at `from`.
+    ///
+    /// # Safety
+    /// Four floats can be read at `from`, and `I` is less than four.
+    #[inline(always)]
+    unsafe fn splat_one_of_four<const I: usize>(self, from: *const f32) -> Self::Vector {
+        // SAFETY: the caller's promise.
+        self.splat(unsafe { *from.add(I) })
+    }
     /// # Safety
     /// `LANES` floats can be read at `from`, at any alignment.
     unsafe fn load(self, from: *const f32) -> Self::Vector;

@@ -22,7 +22,12 @@ impl Simd for Portable {
     const LANES: usize = 4;
     const TILE_ROWS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 6 };
     type Vector = Vector;
+    type Tile = Self;
 
+    #[inline(always)]
+    fn tile(self) -> Self {
+        self
+    }
     #[inline(always)]
     fn splat(self, value: f32) -> Vector {
         [value; 4]

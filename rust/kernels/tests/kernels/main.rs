@@ -12,6 +12,7 @@ mod product;
 mod random;
 mod rows;
 mod rowwise;
+mod same;
 mod strided;
 mod threads;
 
