@@ -5,6 +5,7 @@ use crate::packed::PackedMatrix;
 use crate::precision::Precision;
 use crate::product::product;
 use crate::rows::Rows;
+use crate::screen::Screen;
 use crate::simd::{Kernel, Level, Simd};
 use crate::strided::Strided;
 use crate::threads::Threads;
@@ -15,6 +16,8 @@ use crate::threads::Threads;
 /// entries can be read back.
 pub struct Codebook {
     matrix: PackedMatrix,
+    /// What a few rows look through first, because it is read sooner.
+    screen: Option<Screen>,
     /// Whether no entry is too long for distances in float32.
     measurable: bool,
 }
@@ -30,6 +33,9 @@ const LONGEST: f32 = f32::MAX / 8.0;
 /// Rows that are searched together: their distances stay in the second-level cache.
 const ROWS: usize = 16;
 
+/// Rows up to which the reading of the entries takes longer than their products, so that it pays to read a part of them.
+const SCREENED_ROWS: usize = 8;
+
 impl Codebook {
     /// Packs `entries`, row-major `(entries.len() / dim, dim)`.
     ///
@@ -41,7 +47,8 @@ impl Codebook {
         let doubled: Vec<f32> = entries.iter().map(|value| -2.0 * value).collect();
         let matrix = Strided::transposed(&doubled, dim);
         let measurable = norms.iter().all(|&norm| norm <= LONGEST);
-        Self { matrix: PackedMatrix::new(level, Precision::Float32, &matrix, Some(&norms)), measurable }
+        let screen = measurable.then(|| Screen::new(level, &doubled, &norms, dim)).flatten();
+        Self { matrix: PackedMatrix::new(level, Precision::Float32, &matrix, Some(&norms)), screen, measurable }
     }
 
     /// Number of entries.
@@ -56,7 +63,7 @@ impl Codebook {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.matrix.bytes()
+        self.matrix.bytes() + self.screen.as_ref().map_or(0, Screen::bytes)
     }
 
     /// Adds entry `code` to `sum`.
@@ -88,14 +95,26 @@ impl Codebook {
         if !self.measurable {
             return Err(Unmeasurable);
         }
-        let mut distances = vec![0.0; ROWS.min(codes.len()) * entries];
+        let screen = self.screen.as_ref().filter(|_| codes.len() <= SCREENED_ROWS);
+        let mut values = vec![0.0; ROWS.min(codes.len()) * entries];
         for (residual, codes) in residual.chunks_mut(ROWS * dim).zip(codes.chunks_mut(ROWS)) {
-            let distances = &mut distances[..codes.len() * entries];
+            let values = &mut values[..codes.len() * entries];
             let rows = Rows::contiguous(residual, dim);
-            product(&rows, (dim, 0), &self.matrix, Epilogue::default(), distances, threads);
-            let found = residual.chunks_exact_mut(dim).zip(distances.chunks_exact_mut(entries));
-            for ((residual, distances), code) in found.zip(codes) {
-                let nearest = self.matrix.level.run(Nearest { residual, distances }).ok_or(Unmeasurable)?;
+            match screen {
+                Some(screen) => screen.look(&rows, values, threads),
+                None => product(&rows, (dim, 0), &self.matrix, Epilogue::default(), values, threads),
+            }
+            let found = residual.chunks_exact_mut(dim).zip(values.chunks_exact_mut(entries));
+            for ((residual, values), code) in found.zip(codes) {
+                let norm = self.matrix.level.run(SquaredLength(residual));
+                // NaN is not in the range either.
+                if !(0.0..=LONGEST).contains(&norm) {
+                    return Err(Unmeasurable);
+                }
+                let nearest = match screen {
+                    Some(screen) => screen.nearest(&self.matrix, residual, norm, values),
+                    None => self.matrix.level.run(Nearest { norm, values }),
+                };
                 *code = nearest as u32;
                 for (value, doubled) in residual.iter_mut().zip(self.matrix.column(nearest)) {
                     *value -= -0.5 * doubled;
@@ -106,35 +125,40 @@ impl Codebook {
     }
 }
 
-/// The index of the smallest distance, given `|e|^2 - 2 x e` and `x`; none where `x` is too long for distances.
-struct Nearest<'a> {
-    residual: &'a [f32],
-    distances: &'a mut [f32],
-}
+struct SquaredLength<'a>(&'a [f32]);
 
-impl Kernel for Nearest<'_> {
-    type Output = Option<usize>;
+impl Kernel for SquaredLength<'_> {
+    type Output = f32;
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Option<usize> {
+    fn run<S: Simd>(self, s: S) -> f32 {
         let mut squares = s.splat(0.0);
-        for chunk in self.residual.chunks(S::LANES) {
+        for chunk in self.0.chunks(S::LANES) {
             let x = s.load_partial(chunk, 0.0);
             squares = s.mul_add(x, x, squares);
         }
-        let norm = s.reduce_add(squares);
-        // NaN is not in the range either.
-        if !(0.0..=LONGEST).contains(&norm) {
-            return None;
-        }
-        let norm = s.splat(norm);
+        s.reduce_add(squares)
+    }
+}
+
+/// The index of the smallest distance, given `|e|^2 - 2 x e`, which become distances, and `|x|^2`.
+struct Nearest<'a> {
+    norm: f32,
+    values: &'a mut [f32],
+}
+
+impl Kernel for Nearest<'_> {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> usize {
+        let norm = s.splat(self.norm);
         let zero = s.splat(0.0);
         let mut farthest_below = s.splat(f32::NEG_INFINITY);
-        for chunk in self.distances.chunks_mut(S::LANES) {
+        for chunk in self.values.chunks_mut(S::LANES) {
             let distance = s.sqrt(s.max(s.add(s.load_partial(chunk, f32::INFINITY), norm), zero));
             farthest_below = s.max(farthest_below, s.sub(zero, distance));
             s.store_partial(chunk, distance);
         }
         let smallest = -s.reduce_max(farthest_below);
-        self.distances.iter().position(|&distance| distance == smallest)
+        self.values.iter().position(|&distance| distance == smallest).unwrap_or_default()
     }
 }

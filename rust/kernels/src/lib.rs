@@ -25,6 +25,7 @@ mod packed;
 mod precision;
 mod product;
 mod rows;
+mod screen;
 pub mod simd;
 mod snake;
 mod strided;

@@ -93,7 +93,7 @@ impl PackedMatrix {
 
 pub(crate) const VECTORS_PER_PANEL: usize = 2;
 
-fn panel_width(level: Level) -> usize {
+pub(crate) fn panel_width(level: Level) -> usize {
     VECTORS_PER_PANEL * level.tile_lanes()
 }
 

@@ -59,17 +59,22 @@ pub fn product(
     threads.run(share.parts, |part| {
         let (panels, range) = share.part(part);
         // The parts write disjoint panels or rows of `out`.
-        let out = destination.get();
-        let job = Job { rows, runs, weights, epilogue, out, panels, range: range.clone() };
-        match &weights.panels {
-            Panels::Column(values) => {
-                weights.level.run(Column { rows, runs, weights: values, bias: weights.bias[0], epilogue, out, range });
-            }
-            Panels::Float32(values) => weights.level.run(Stored { job, panels: Rowwise(values.deref()) }),
-            Panels::Bfloat16(values) => weights.level.run(Stored { job, panels: Rowwise(values.deref()) }),
-            Panels::Int8(values, scales) => weights.level.run(Stored { job, panels: Int8(values, scales) }),
-        }
+        Job { rows, runs, weights, epilogue, out: destination.get(), panels, range }.run();
     });
+}
+
+/// The columns of one panel of [`product`] with one row, bit for bit: written where they lie in `out`, which is as long as
+/// all columns.
+///
+/// # Panics
+/// If the shapes do not agree.
+pub(crate) fn panel_of_product(row: &[f32], weights: &PackedMatrix, panel: usize, out: &mut [f32]) {
+    let (depth, columns) = (weights.depth, weights.columns);
+    assert!(row.len() == depth && out.len() == columns && panel < weights.panel_count(), "panel {panel} of {columns}");
+    let (rows, runs) = (Rows::contiguous(row, depth), Runs { length: depth, stride: 0 });
+    let (panels, range) = (panel..panel + 1, 0..1);
+    let out = out.as_mut_ptr();
+    Job { rows: &rows, runs, weights, epilogue: Epilogue::default(), out, panels, range }.run();
 }
 
 /// How threads share a product: each reads its own share of the weights where there are few rows, else its own share of
@@ -113,6 +118,21 @@ struct Job<'a> {
     out: *mut f32,
     panels: Range<usize>,
     range: Range<usize>,
+}
+
+impl Job<'_> {
+    fn run(self) {
+        let Self { rows, runs, weights, epilogue, out, .. } = self;
+        match &weights.panels {
+            Panels::Column(values) => {
+                let (weights, bias, range) = (values.deref(), weights.bias[0], self.range);
+                self.weights.level.run(Column { rows, runs, weights, bias, epilogue, out, range });
+            }
+            Panels::Float32(values) => weights.level.run(Stored { job: self, panels: Rowwise(values.deref()) }),
+            Panels::Bfloat16(values) => weights.level.run(Stored { job: self, panels: Rowwise(values.deref()) }),
+            Panels::Int8(values, scales) => weights.level.run(Stored { job: self, panels: Int8(values, scales) }),
+        }
+    }
 }
 
 /// A job and the weights as they are stored.

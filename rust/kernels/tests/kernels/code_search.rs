@@ -152,3 +152,91 @@ fn no_code_where_there_is_no_distance() {
         assert_eq!(search(&Codebook::new(level, &far, 3), &[-2e18, 3e18, 1.0], 1).0, [1], "{level:?}");
     }
 }
+
+/// A codebook that is screened for a few rows, and searched as a whole for many: both must find the same, bit for bit.
+fn screened_as_a_whole(entries: &[f32], x: &[f32], dim: usize) {
+    const MANY: usize = 9;
+    for level in Level::available() {
+        let book = Codebook::new(level, entries, dim);
+        assert!(book.bytes() > entries.len() * 5, "{level:?}: a codebook of {} floats is not screened", entries.len());
+        let repeated = |x: &[f32]| x.repeat(MANY.div_ceil(x.len() / dim));
+        for (count, x) in
+            [(1, x), (3, x)].into_iter().flat_map(|(count, x)| x.chunks(count * dim).map(move |x| (count, x)))
+        {
+            let (codes, left) = search(&book, x, 1);
+            let (whole_codes, whole_left) = search(&book, &repeated(x), 1);
+            assert_eq!(codes, whole_codes[..codes.len()], "{level:?}: {count} rows");
+            assert_eq!(bits(&left), bits(&whole_left[..left.len()]), "{level:?}: {count} rows");
+        }
+    }
+}
+
+#[test]
+fn a_screen_never_hides_the_nearest() {
+    let random = &mut Random::new(25);
+    for (count, dim) in [(2048, 64), (1025, 130), (512, 256), (300, 700)] {
+        let mut entries = random.floats(count * dim);
+        let mut x = random.floats(12 * dim);
+        // Entries themselves, their negatives, and what lies in the middle of two.
+        for (row, x) in x.chunks_exact_mut(dim).enumerate().skip(6) {
+            let (one, other) = (&entries[row * 23 * dim..][..dim], &entries[(count - 1 - row * 17) * dim..][..dim]);
+            for (x, (one, other)) in x.iter_mut().zip(one.iter().zip(other)) {
+                *x = [*one, -one, (one + other) / 2.0][row % 3];
+            }
+        }
+        screened_as_a_whole(&entries, &x, dim);
+        // Entries of very different lengths, with single weights that leave the others few steps in int8.
+        for (i, entry) in entries.chunks_exact_mut(dim).enumerate() {
+            let scale = [1.0, 1e-3, 30.0, 0.2][i % 4];
+            entry.iter_mut().for_each(|value| *value *= scale);
+            entry[i % dim] *= 100.0;
+        }
+        screened_as_a_whole(&entries, &x, dim);
+    }
+}
+
+#[test]
+fn a_screen_keeps_ties_and_near_ties() {
+    let random = &mut Random::new(26);
+    let (count, dim) = (1024, 128);
+    let one = random.floats(dim);
+    // All entries are the same but for the last bits of some values, and each is there several times.
+    let step = |i: usize, k: usize| f32::from_bits(one[k].to_bits() ^ u32::from((i % 97 + k).is_multiple_of(41)));
+    let near: Vec<f32> = (0..count).flat_map(|i| (0..dim).map(move |k| (i, k))).map(|(i, k)| step(i, k)).collect();
+    let mut x = random.floats(3 * dim);
+    x.extend_from_slice(&one);
+    x.extend(near[700 * dim..701 * dim].iter().map(|value| value * 1.000_000_1));
+    x.extend(vec![0.0; dim]);
+    screened_as_a_whole(&near, &x, dim);
+    let equal = one.repeat(count);
+    screened_as_a_whole(&equal, &x, dim);
+    // Distances that are different only before their root in float32.
+    let far: Vec<f32> = near.iter().map(|value| value + 4000.0).collect();
+    screened_as_a_whole(&far, &x, dim);
+}
+
+#[test]
+fn a_screen_of_numbers_of_any_size() {
+    let random = &mut Random::new(27);
+    let (count, dim) = (1024, 128);
+    let (entries, x) = (random.floats(count * dim), random.floats(6 * dim));
+    let scaled = |values: &[f32], scale: f32| -> Vec<f32> { values.iter().map(|value| value * scale).collect() };
+    // From numbers without all their digits to the longest that have distances.
+    for of_entries in [0.0, 1e-42, 1e-38, 1e-20, 1.0, 1e15, 3e17] {
+        for of_x in [0.0, 1e-42, 1e-30, 1.0, 1e10, 3e17] {
+            screened_as_a_whole(&scaled(&entries, of_entries), &scaled(&x, of_x), dim);
+        }
+    }
+    for level in Level::available() {
+        for wrong in [f32::NAN, f32::INFINITY, 1e19] {
+            let mut wrong_x = x[..dim].to_vec();
+            wrong_x[77] = wrong;
+            let outcome = Codebook::new(level, &entries, dim).search(&mut wrong_x, &mut [0], &Threads::new(1));
+            assert_eq!(outcome, Err(Unmeasurable), "{level:?}: {wrong}");
+            let mut wrong_entries = entries.clone();
+            wrong_entries[99_999] = wrong;
+            let book = Codebook::new(level, &wrong_entries, dim);
+            assert_eq!(book.search(&mut x[..dim].to_vec(), &mut [0], &Threads::new(1)), Err(Unmeasurable), "{level:?}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A quick look at a codebook that leaves few entries for the exact search, and never leaves out the one that it finds.
+//!
+//! The exact search compares `d(a) = sqrt(max(a + |x|^2, 0))` of the float32 values `a = |e|^2 + x w`, with `w = -2 e`. A
+//! quarter of the memory has `v`, the weights `w` in int8, and `b = |e|^2 + x v` is near `a`:
+//!
+//! * In real numbers `x w` and `x v` differ by `x (w - v)`, which is at most `|x| |w - v|` (Cauchy and Schwarz).
+//! * In float32 a sum of `n` products, each of whose terms is rounded at most `m` times on its way, is wrong by at most
+//!   `m u / (1 - m u)` times the sum of what its terms are without their signs, with `u = 2^-24`. That sum is at most
+//!   `|e|^2 + |x| |w|`, or `|x| |v|` (again Cauchy and Schwarz). Here `m` is at most `n + n / 128 + n / 512 + 4`: the sums of
+//!   groups and blocks, the scale, and the bias. [`rounding`] is more than twice as much for all depths that are taken.
+//! * Numbers too small to be exact add at most `2^-126` for each operation, even where the processor takes them for zero; what
+//!   is scaled afterwards, by a scale that is less than `|w|`, adds so much of it.
+//!
+//! So `a >= b - |x| A - B` with `A` and `B` that depend on the entry alone. Each step of `d` is rounded but never falls while
+//! `a` rises, so an entry for which `d(b - |x| A - B)` is greater than the distance of any other cannot be nearest, nor as near
+//! as the nearest. All others are computed as the exact search does it, by the same code.
+
+use crate::epilogue::Epilogue;
+use crate::packed::{PackedMatrix, panel_width};
+use crate::precision::{GROUP, Precision, Scale};
+use crate::product::{panel_of_product, product};
+use crate::rows::Rows;
+use crate::simd::{INT8_UNIT, Kernel, Level, Simd};
+use crate::strided::Strided;
+use crate::threads::Threads;
+
+/// Codebooks of fewer floats stay in the second-level cache, where there is little to save.
+const LEAST: usize = 1 << 17;
+/// Deeper sums would need a bound that takes nothing out.
+const DEEPEST: usize = 4096;
+
+/// More than any sum of so many products is wrong by, as a part of what its terms are without their signs.
+fn rounding(dim: usize) -> f64 {
+    (dim + 64) as f64 * f64::from(f32::EPSILON)
+}
+
+/// The weights of a codebook in int8, and how far from them its distances may be.
+pub(crate) struct Screen {
+    /// The bias is `|e|^2 - B`.
+    matrix: PackedMatrix,
+    /// `A` of each entry.
+    slack: Vec<f32>,
+}
+
+impl Screen {
+    /// Of the weights `-2 e` and `|e|^2`; none where it would not pay.
+    pub(crate) fn new(level: Level, doubled: &[f32], norms: &[f32], dim: usize) -> Option<Self> {
+        if doubled.len() < LEAST || dim > DEEPEST || norms.len() < 2 {
+            return None;
+        }
+        let (mut biases, mut slack) = (Vec::new(), Vec::new());
+        for (entry, &norm) in doubled.chunks_exact(dim).zip(norms) {
+            let Lengths { exact, stored, apart } = Lengths::of(entry);
+            let tiny = f64::from(f32::MIN_POSITIVE) * (dim + 64) as f64 * (1.0 + exact);
+            slack.push(above(apart + rounding(dim) * (exact + stored)));
+            biases.push(-above(rounding(dim) * 2.0 * f64::from(norm) + tiny - f64::from(norm)));
+        }
+        let matrix = PackedMatrix::new(level, Precision::Int8, &Strided::transposed(doubled, dim), Some(&biases));
+        slack.resize(slack.len().next_multiple_of(panel_width(level)), 0.0);
+        Some(Self { matrix, slack })
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.matrix.bytes() + size_of_val(self.slack.as_slice())
+    }
+
+    /// Values of [`Self::nearest`] for each row of `x`.
+    pub(crate) fn look(&self, x: &Rows<'_>, values: &mut [f32], threads: &Threads) {
+        product(x, (self.matrix.depth, 0), &self.matrix, Epilogue::default(), values, threads);
+    }
+
+    /// The index of the nearest of the entries `exact`, the first of those equally near, for `x` with its `|x|^2` as
+    /// float32 gives it and what [`Self::look`] found of it, which is written over.
+    pub(crate) fn nearest(&self, exact: &PackedMatrix, x: &[f32], norm: f32, values: &mut [f32]) -> usize {
+        let level = self.matrix.level;
+        let (dim, width) = (x.len(), panel_width(level));
+        let least = f64::from(f32::MIN_POSITIVE) * dim as f64;
+        let length = above((f64::from(norm) * (1.0 + 2.0 * rounding(dim)) + least).sqrt());
+        let mut bounds = vec![f32::INFINITY; values.len().div_ceil(width)];
+        level.run(Bounds { values, slack: &self.slack, width, length, bounds: &mut bounds });
+
+        let distance = |value: f32| (value + norm).max(0.0).sqrt();
+        let first = (0..bounds.len()).fold(0, |best, i| if bounds[i] < bounds[best] { i } else { best });
+        let mut found = (f32::INFINITY, usize::MAX);
+        let others = (0..bounds.len()).filter(|&panel| panel != first);
+        for panel in std::iter::once(first).chain(others) {
+            if distance(bounds[panel]) > found.0 {
+                continue;
+            }
+            panel_of_product(x, exact, panel, values);
+            let end = values.len().min((panel + 1) * width);
+            for (index, &value) in values[..end].iter().enumerate().skip(panel * width) {
+                let candidate = (distance(value), index);
+                if candidate < found {
+                    found = candidate;
+                }
+            }
+        }
+        found.1
+    }
+}
+
+/// Lengths of an entry's weights as they are and as they are stored, and of the difference.
+struct Lengths {
+    exact: f64,
+    stored: f64,
+    apart: f64,
+}
+
+impl Lengths {
+    fn of(entry: &[f32]) -> Self {
+        let [mut exact, mut stored, mut apart] = [0.0; 3];
+        for group in entry.chunks(GROUP) {
+            let shared = Scale::of(group.iter().copied());
+            let unit = shared.map_or(0.0, |shared| f64::from(INT8_UNIT) * f64::from(shared.scale()));
+            let kept = |weight| shared.map_or(0.0, |shared| f64::from(shared.number(weight)) * unit);
+            // Several sums at a time, or each addition would wait for the one before.
+            let mut sums = [[0.0; SUMS]; 3];
+            for weights in group.chunks(SUMS) {
+                for (i, &weight) in weights.iter().enumerate() {
+                    let (weight, kept) = (f64::from(weight), kept(weight));
+                    sums[0][i] += weight * weight;
+                    sums[1][i] += kept * kept;
+                    sums[2][i] += (weight - kept) * (weight - kept);
+                }
+            }
+            exact += sums[0].iter().sum::<f64>();
+            stored += sums[1].iter().sum::<f64>();
+            apart += sums[2].iter().sum::<f64>();
+        }
+        Self { exact: exact.sqrt(), stored: stored.sqrt(), apart: apart.sqrt() }
+    }
+}
+
+const SUMS: usize = 8;
+
+/// A float32 that is no less, nor by what the sums of float64 before it may have lost.
+fn above(value: f64) -> f32 {
+    (value + value.abs() * 4.0 * f64::from(f32::EPSILON)) as f32
+}
+
+/// The least that any value of a panel can be.
+struct Bounds<'a> {
+    values: &'a [f32],
+    slack: &'a [f32],
+    width: usize,
+    length: f32,
+    bounds: &'a mut [f32],
+}
+
+impl Kernel for Bounds<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let length = s.splat(-self.length);
+        let panels = self.values.chunks(self.width).zip(self.slack.chunks(self.width));
+        for ((values, slack), bound) in panels.zip(self.bounds) {
+            let mut least = s.splat(f32::INFINITY);
+            for (values, slack) in values.chunks(S::LANES).zip(slack.chunks(S::LANES)) {
+                let value = s.load_partial(values, f32::INFINITY);
+                least = s.min(least, s.mul_add(length, s.load_partial(slack, 0.0), value));
+            }
+            *bound = -s.reduce_max(s.sub(s.splat(0.0), least));
+        }
+    }
+}
