@@ -283,6 +283,8 @@ class TestAv:
         power = np.sqrt(np.square(sound.samples).mean(axis=1)) / np.sqrt(np.square(PCM).mean())
         tonal = np.delete(power, 3) if count > 5 else power  # the fourth is for low tones alone
         expected = np.delete(levels[:, 0], 3) if count > 5 else levels[:, 0]
+        if layout == "6.1":
+            tonal = np.sort(tonal)  # newer FFmpegs read such AAC as 6.1(back), where the back centre comes last
         np.testing.assert_allclose(tonal, expected, atol=0.1)  # coded with loss
 
     def test_without_its_index(self):

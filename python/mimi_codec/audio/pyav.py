@@ -38,7 +38,7 @@ def module() -> Any | None:
 def tracks(av: Any, window: Window, notes: Notes) -> Iterator[Track]:
     """The first sound track of a file."""
     try:
-        container = av.open(window, metadata_errors="replace", options={"format_whitelist": DEMUXERS})
+        container = av.open(window, options={"format_whitelist": DEMUXERS}, **_readable_tags(av))
     except (av.FFmpegError, ValueError, RuntimeError) as error:
         window.check()
         raise NotReadableError(_reason(error)) from error
@@ -55,6 +55,11 @@ def tracks(av: Any, window: Window, notes: Notes) -> Iterator[Track]:
             raise AudioError("its sound track is of a kind that cannot be decoded")
         notes.format = f"{container.format.long_name}, {stream.codec_context.codec.long_name}"
         yield from _Decoder(av, container, stream, window, notes).tracks()
+
+
+def _readable_tags(av: Any) -> dict[str, str]:
+    """Options for tags that are not UTF-8: before PyAV 19 they were errors unless it was told otherwise."""
+    return {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
 def _length(container: Any, stream: Any) -> float:
