@@ -2,6 +2,9 @@
 
     pip install '.[bench]' && python benches/compare.py
 
+xn-moshi takes part where its program is built (`benches/xn_moshi/src/main.rs` says how), in its folder or in that which
+MIMI_XN_MOSHI_TARGET names.
+
 Each implementation runs in a process of its own with the same number of threads. The work is interleaved, a round of
 all after a round of all, so that a machine whose speed drifts is as unkind to each. Prints a Markdown table of medians,
 of how many times as much as ours they are, and of how many codes are Transformers'; writes it, the figures and a plot.
@@ -46,6 +49,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         args.weights = args.weights or Path(temporary)
         write_weights(args.weights)
+        args.sound = Path(temporary) / "sound.f32"
+        clip(max(args.seconds)).astype("<f4").tofile(args.sound)
         results = compare(args)
     (args.output / "compare.json").write_text(json.dumps(results, indent=2))
     table = markdown(results)
@@ -131,9 +136,13 @@ TASKS = {
 # The process that compares
 
 
-def command(name: str, args: argparse.Namespace) -> list[object]:
+def start(name: str, args: argparse.Namespace) -> Worker:
+    peer = PEERS[name]
+    if hasattr(peer, "program"):
+        given = peer.command(args.weights, args.sound, args.codebooks, args.threads)
+        return Worker(given, {"RAYON_NUM_THREADS": str(args.threads)}, peer.program())
     own = ["--weights", args.weights, "--threads", args.threads, "--codebooks", args.codebooks, "--worker", name]
-    return [__file__, *own, "--seconds", *args.seconds]
+    return Worker([__file__, *own, "--seconds", *args.seconds])
 
 
 def compare(args: argparse.Namespace) -> dict[str, Any]:
@@ -148,7 +157,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     for _ in range(args.rounds):
         workers = {}
         for name in names:  # one process starts at a time
-            workers[name] = Worker(command(name, args))
+            workers[name] = start(name, args)
             note("start to first codes (s)", name, [workers[name].start])
         for name, worker in workers.items():
             if name not in codes:

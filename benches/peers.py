@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import tomllib
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -178,10 +179,34 @@ class Moshi:
             return self.mimi.decode(self.torch.from_numpy(codes)[None])[0, 0].numpy()
 
 
+class XnMoshi:
+    """The crate xn-moshi, by the program of `xn_moshi/`, which answers as `compare.py` does."""
+
+    FOLDER = Path(__file__).resolve().parent / "xn_moshi"
+
+    @classmethod
+    def program(cls) -> Path:
+        target = Path(os.environ.get("MIMI_XN_MOSHI_TARGET", cls.FOLDER / "target"))
+        return target / "release" / "xn-moshi-worker"
+
+    @classmethod
+    def version(cls) -> str | None:
+        """Of the crate, where the program is built."""
+        packages = tomllib.loads((cls.FOLDER / "Cargo.lock").read_text())["package"]
+        versions = {package["name"]: package["version"] for package in packages}
+        return versions["xn-moshi"] if cls.program().exists() else None
+
+    @classmethod
+    def command(cls, weights: Path, sound: Path, codebooks: int, threads: int) -> list[object]:
+        """What the program is started with."""
+        return [weights / "kyutai" / "model.safetensors", sound, codebooks, threads]
+
+
 PEERS: dict[str, type[Any]] = {
     "ours": Ours,
     "ours bfloat16": OursBfloat16,
     "ours int8": OursInt8,
+    "xn-moshi": XnMoshi,
     "rustymimi": RustyMimi,
     "transformers": Transformers,
     "moshi": Moshi,
@@ -192,6 +217,10 @@ def installed() -> dict[str, str]:
     """The peers that are here, with their versions."""
     found = {}
     for name, peer in PEERS.items():
+        if hasattr(peer, "version"):
+            if version := peer.version():
+                found[name] = version
+            continue
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(peer.package)
     return found

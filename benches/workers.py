@@ -15,12 +15,14 @@ from typing import Any, TextIO
 
 
 class Worker:
-    """A process that answers, and how long it took to its first answer."""
+    """A process that answers, and how long it took to its first answer: a script of Python, or another program."""
 
-    def __init__(self, command: Sequence[object], environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[object], environment: dict[str, str] | None = None, program: object = sys.executable
+    ) -> None:
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
+            [str(program), *map(str, command)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
