@@ -86,8 +86,11 @@ def clip(seconds: float) -> np.ndarray:
 def work(args: argparse.Namespace) -> None:
     """Loads, codes one frame, then answers a line of JSON for each line of JSON."""
     peer = PEERS[args.worker](args.weights, args.codebooks, args.threads)
-    peer.restart()
-    peer.encode_frame(np.zeros(FRAME, np.float32))
+    if hasattr(peer, "encode_frame"):
+        peer.restart()
+        peer.encode_frame(np.zeros(FRAME, np.float32))
+    else:
+        peer.encode(np.zeros(2 * FRAME, np.float32))
     answer({})
     pcm = clip(max(args.seconds))
     for line in sys.stdin:
@@ -106,6 +109,8 @@ def decode(peer: Any, pcm: np.ndarray, task: dict[str, Any]) -> dict[str, Any]:
 
 
 def encode_frames(peer: Any, pcm: np.ndarray, task: dict[str, Any]) -> dict[str, Any]:
+    if not hasattr(peer, "encode_frame"):
+        return {"times": []}
     peer.restart()
     frames = pcm[: FRAMES_A_ROUND * FRAME].reshape(-1, FRAME)
     return {"times": [timed(lambda frame=frame: peer.encode_frame(frame.copy()))[0] for frame in frames][5:]}
@@ -148,6 +153,9 @@ def start(name: str, args: argparse.Namespace) -> Worker:
 def compare(args: argparse.Namespace) -> dict[str, Any]:
     versions = installed()
     names = [name for name in versions if not args.peers or name in args.peers]
+    for name in names:
+        if hasattr(PEERS[name], "prepare"):
+            PEERS[name].prepare(args.weights, args.codebooks)
     times: dict[str, dict[str, list[float]]] = {}
     codes: dict[str, list[list[int]]] = {}
 

@@ -15,9 +15,11 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from peer_onnx import OnnxRuntime
+
 
 class Peer(Protocol):
-    """What each implementation is asked to do. `decode_frame` is missing where it has no streaming decoder."""
+    """What each implementation is asked to do. A stream's call is missing where it has no such stream."""
 
     package: ClassVar[str]
 
@@ -210,6 +212,7 @@ PEERS: dict[str, type[Any]] = {
     "rustymimi": RustyMimi,
     "transformers": Transformers,
     "moshi": Moshi,
+    "onnxruntime": OnnxRuntime,
 }
 
 
