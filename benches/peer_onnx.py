@@ -1,7 +1,7 @@
 """ONNX Runtime as a peer of `compare.py`, on an export of Transformers' Mimi with the same weights.
 
 Whole clips of any number of frames. Streams are not exported: their caches are objects of Python, which Transformers
-makes and changes itself. The export adds no samples at the end of a convolution, so clips are filled up to whole frames.
+makes and changes itself. The export adds no samples at the end of a convolution, so clips are filled up to whole ones.
 """
 
 from __future__ import annotations
