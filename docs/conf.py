@@ -41,7 +41,7 @@ python_maximum_signature_line_length = 100
 
 # Pages of docs/, or others by their whole path.
 CHAPTERS = {
-    "Guide": "cli audio precision concurrency sessions session_recipes serve tokens corpora ray devices c_api "
+    "Guide": "cli audio precision packed concurrency sessions session_recipes serve tokens corpora ray devices c_api "
     "/rust/codec/README",
     "Models and drop-ins": "hosts transformers moshi rustymimi qwen qwen_tts pocket_tts vibevoice",
     "Reference": "reference/codecs reference/streams reference/sessions reference/audio reference/errors "

@@ -28,7 +28,7 @@ if command -v valgrind >/dev/null; then
 else
     echo "there is no valgrind: the programs run without it"
 fi
-"${run[@]}" "$work/api" "$demo"
+"${run[@]}" "$work/api" "$demo" "$work/packed"
 "${run[@]}" "$work/conversations" "$demo"
 # Two seconds of the packaged recording, behind the 44 bytes of its header: 25 frames.
 head -c 96044 "$demo/speech.wav" | tail -c +45 >"$work/speech.raw"

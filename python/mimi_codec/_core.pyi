@@ -19,6 +19,7 @@ __all__ = [
     "Stream",
     "__version__",
     "build_info",
+    "check_packed",
     "codec_folders",
     "codec_prefixes",
     "cuda_devices",
@@ -49,6 +50,9 @@ def build_info() -> dict[str, str]:
 
 def codec_folders() -> list[str]:
     """Folders of larger models that hold a codec, whole and with a configuration of its own."""
+
+def check_packed(path: str) -> None:
+    """Read a packed file and compare its arrays with their checksums."""
 
 def codec_prefixes(names: list[str], module: str | None) -> list[str]:
     """What stands before the names of the codec's tensors, of every codec that `names` may be of: usually one."""
@@ -262,6 +266,9 @@ class Model:
         limits: _Limits,
     ) -> npt.NDArray[np.float32]:
         """(B, K, T) codes to (B, D, T) quantized latents; 0 beyond a row's own `lengths` frames."""
+
+    def save_packed(self, path: str) -> None:
+        """Write the weights as the kernels read them, with the configuration, to a file."""
 
     def save(self, path: str) -> None:
         """Write `config.json` and `model.safetensors` in the on-disk Transformers layout into a directory."""

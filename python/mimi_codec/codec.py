@@ -232,16 +232,32 @@ class Codec(Facts):
 
     # Files, copies, processes
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, packed: bool = False) -> None:
         """Write the model into a directory as `config.json` and `model.safetensors`, as Transformers reads them.
 
+        With `packed` it is one file instead, of what was loaded, as the kernels of this processor read it. Loading maps
+        that file instead of reading it: within milliseconds, and all processes of a machine share the weights. It is
+        loaded with the `dtype` and `parts` that this model has.
+
         Args:
-            path: the directory; it is made if it is not there.
+            path: the directory, which is made if it is not there; with `packed` the file, which is replaced at once if
+                it is there, and is then read-only.
+            packed: whether to write a packed file.
 
         Raises:
-            LoadError: the source files are gone, or the directory cannot be written.
+            DeviceError: a model on a GPU is to be packed.
+            LoadError: the source files are gone or packed, or the directory or file cannot be written.
+
+        Example:
+            >>> from mimi_codec import Mimi
+            >>> Mimi.demo().save("demo.packed", packed=True)
+            >>> Mimi.from_pretrained("demo.packed").num_codebooks
+            16
         """
-        self._core.save(os.fspath(path))
+        if packed:
+            self._core.save_packed(os.fspath(path))
+        else:
+            self._core.save(os.fspath(path))
 
     def __copy__(self) -> Self:
         return self

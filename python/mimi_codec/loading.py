@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from . import _core
 from ._devices import Device
 from ._options import Parts, check_options
 from .codec import load_named
@@ -13,7 +14,7 @@ from .qwen import QwenCodec
 from .token_codec import TokenCodec
 from .vibevoice import VibeVoice
 
-__all__ = ["load"]
+__all__ = ["check_packed", "load"]
 
 CLASSES: dict[str, type[TokenCodec] | type[LatentCodec]] = {
     "mimi": Mimi,
@@ -86,3 +87,23 @@ def load(
         token=token,
     )
     return CLASSES.get(loaded.core.kind, LatentCodec)._of(loaded)
+
+
+def check_packed(path: str | os.PathLike[str]) -> None:
+    """Read all of a packed file, and compare the weights in it with their checksums.
+
+    Loading a packed file does not read the weights, and so does not see what was damaged since they were packed. A file
+    can be checked on any machine, whatever processor it is packed for.
+
+    Args:
+        path: a file that `save(packed=True)` or `mimi pack` wrote.
+
+    Raises:
+        LoadError: a file that cannot be read, is not packed, or is damaged.
+
+    Example:
+        >>> from mimi_codec import Mimi, check_packed
+        >>> Mimi.demo().save("demo.packed", packed=True)
+        >>> check_packed("demo.packed")
+    """
+    _core.check_packed(os.fspath(path))

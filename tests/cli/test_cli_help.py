@@ -11,7 +11,7 @@ import pytest
 from command import mimi
 
 import mimi_codec
-from mimi_codec.cli import EXAMPLES, _parser, bench, decode, demo, encode, info, serve, tokenize, tokens
+from mimi_codec.cli import EXAMPLES, _parser, bench, decode, demo, encode, info, pack, serve, tokenize, tokens
 
 WATCHDOG = 120
 COMMANDS = {
@@ -21,6 +21,7 @@ COMMANDS = {
     "tokens": tokens,
     "tokenize": tokenize,
     "serve": serve,
+    "pack": pack,
     "demo": demo,
     "bench": bench,
 }

@@ -19,12 +19,14 @@ import stream_machine
 from campaign import Fault, Target, run
 from target_family import KINDS, FamilyWeights
 from target_model import States, Weights, load_model
+from target_packed import PackedFiles
 from target_sound import FORMATS, Sounds
 from target_tokens import CHANGES, TokenFiles
 
 TARGETS: dict[str, Callable[[], Target]] = {
     "weights": Weights,
     **{f"weights-{kind}": lambda kind=kind: FamilyWeights(kind) for kind in KINDS},
+    "packed": PackedFiles,
     "states": States,
     **{f"tokens-{kind}": lambda kind=kind: TokenFiles(kind) for kind in CHANGES},
     **{f"sound-{kind}": lambda kind=kind: Sounds(kind) for kind in FORMATS},

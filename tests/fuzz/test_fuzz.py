@@ -7,6 +7,7 @@ import stream_machine
 from campaign import Fault, run
 from target_family import KINDS, FamilyWeights
 from target_model import States, Weights
+from target_packed import PackedFiles
 from target_sound import FORMATS, Sounds
 from target_tokens import CHANGES, TokenFiles
 
@@ -42,6 +43,16 @@ def test_weights():
     assert outcomes["LoadError"] > 500
     assert outcomes["ConfigError"] > 50
     assert outcomes["WeightsError"] > 20
+
+
+def test_packed_files():
+    target = PackedFiles()
+    try:
+        outcomes = run(target, 1500)
+    finally:
+        target.close()
+    assert outcomes["accepted"] > 50
+    assert outcomes["LoadError"] > 500
 
 
 @pytest.mark.parametrize("kind", KINDS)

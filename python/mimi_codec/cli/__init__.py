@@ -1,4 +1,5 @@
-"""The command line: `mimi encode`, `decode`, `tokenize`, `serve`, `info`, `tokens`, `demo` and `bench`.
+"""The command line: `mimi encode`, `decode`, `tokenize`, `serve`, `info`, `pack`, `tokens`, `demo` and
+`bench`.
 
 Exit codes: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted, 143 ended by SIGTERM; a server that a signal
 has ended in order is done. Data goes to the standard output, messages to the standard error.
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MimiError
-from . import bench, console, decode, demo, encode, info, serve, tokenize, tokens
+from . import bench, console, decode, demo, encode, info, pack, serve, tokenize, tokens
 from .console import UsageError, say
 from .work import answering_signals, exit_code
 
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mimi-codec {__version__}")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for verb in (encode, decode, tokenize, serve, info, tokens, demo, bench):
+    for verb in (encode, decode, tokenize, serve, info, pack, tokens, demo, bench):
         verb.add_parser(verbs)
     if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions
         try:

@@ -81,12 +81,17 @@ def add_model_options(
 
 def add_loading_options(group: Any, *, lists_devices: bool = False) -> None:
     """Which of a model's files, and how it runs."""
+    add_source_options(group)
+    add_computing_options(group, lists_devices=lists_devices)
+
+
+def add_source_options(group: Any) -> None:
+    """Which of a model's files."""
     group.add_argument("--revision", metavar="REV", help="branch, tag or commit of the hub's repository")
     group.add_argument(
         "--module", metavar="M", help="which module of a larger model is meant, where several of them are codecs"
     )
     group.add_argument("--offline", action="store_true", help="use only files on this machine")
-    add_computing_options(group, lists_devices=lists_devices)
 
 
 def add_computing_options(group: Any, *, lists_devices: bool = False) -> None:
@@ -94,9 +99,7 @@ def add_computing_options(group: Any, *, lists_devices: bool = False) -> None:
     group.add_argument(
         "--threads", type=positive, metavar="N", help="threads of one call (default: MIMI_NUM_THREADS, or 1)"
     )
-    group.add_argument(
-        "--dtype", choices=DTYPES, default=DTYPES[0], help="how weights are stored (default: %(default)s)"
-    )
+    add_dtype_option(group)
     group.add_argument(
         "--device",
         type=device,
@@ -105,6 +108,13 @@ def add_computing_options(group: Any, *, lists_devices: bool = False) -> None:
         metavar="D",
         help=f"where it runs: {', '.join(DEVICES)}, or one of several as cuda:1 (default: %(default)s)"
         + ("; without a name: list the devices" if lists_devices else ""),
+    )
+
+
+def add_dtype_option(group: Any) -> None:
+    """How weights are kept."""
+    group.add_argument(
+        "--dtype", choices=DTYPES, default=DTYPES[0], help="how weights are stored (default: %(default)s)"
     )
 
 

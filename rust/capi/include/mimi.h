@@ -249,6 +249,10 @@ MimiStatus mimi_model_from_bytes(const uint8_t *weights,
                                  const struct MimiOptions *options,
                                  struct MimiModel **model);
 
+// Writes what was loaded of a model's weights to the file `path`, as this processor's kernels read them: a file that
+// `mimi_model_load` maps instead of reading it, with the same options. A file that is there is replaced.
+MimiStatus mimi_model_save_packed(const struct MimiModel *model, const char *path);
+
 // Gives a model back. Its streams keep what they need of it. Nothing is done for null.
 void mimi_model_free(struct MimiModel *model);
 

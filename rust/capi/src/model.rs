@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mimi_codec::Model;
 
-use crate::inputs::{place, slice, text};
+use crate::inputs::{place, reference, slice, text};
 use crate::options::{MimiOptions, load_options};
 use crate::status::{Failure, MimiStatus, guarded};
 
@@ -64,6 +64,18 @@ pub unsafe extern "C" fn mimi_model_from_bytes(
 fn handle(model: Model) -> *mut MimiModel {
     let kind = CString::new(model.kind().as_str()).unwrap_or_default();
     Box::into_raw(Box::new(MimiModel { model, kind }))
+}
+
+/// Writes what was loaded of a model's weights to the file `path`, as this processor's kernels read them: a file that
+/// `mimi_model_load` maps instead of reading it, with the same options. A file that is there is replaced.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimi_model_save_packed(model: *const MimiModel, path: *const c_char) -> MimiStatus {
+    guarded(|| {
+        // SAFETY: the header's contract.
+        let (model, path) = unsafe { (reference(model, "a model")?, text(path, "a path")?) };
+        let path = path.ok_or_else(|| Failure::argument("expected a path, got a null pointer"))?;
+        Ok(model.model.save_packed(Path::new(path))?)
+    })
 }
 
 /// Gives a model back. Its streams keep what they need of it. Nothing is done for null.

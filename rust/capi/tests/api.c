@@ -62,6 +62,23 @@ static MimiModel *load(const char *directory) {
     return model;
 }
 
+/* The same model from a packed file gives the same codes. */
+static void packed(const MimiModel *model, const char *path, const float *pcm, size_t samples, const MimiCodes *codes) {
+    MimiOptions options = mimi_options_default();
+    MimiModel *mapped = NULL;
+    MimiCodes same = {0};
+    OK(mimi_model_save_packed(model, path));
+    OK(mimi_model_load(path, &options, &mapped));
+    CHECK(mimi_model_codebooks(mapped) == CODEBOOKS);
+    OK(mimi_encode(mapped, pcm, samples, CODEBOOKS, MIMI_PADDING_TRANSFORMERS, &same));
+    CHECK(memcmp(codes->data, same.data, sizeof(uint32_t) * FRAMES * CODEBOOKS) == 0);
+    mimi_codes_free(&same);
+    mimi_model_free(mapped);
+    REFUSED(mimi_model_save_packed(NULL, path), MIMI_ERROR_ARGUMENT, "a model");
+    REFUSED(mimi_model_save_packed(model, NULL), MIMI_ERROR_ARGUMENT, "a path");
+    REFUSED(mimi_model_save_packed(model, "no/such/place"), MIMI_ERROR_FILE, "place");
+}
+
 static void facts(const MimiModel *model) {
     CHECK(strcmp(mimi_model_kind(model), "mimi") == 0 && mimi_model_kind(NULL) == NULL);
     CHECK(mimi_model_sample_rate(model) == 24000 && mimi_model_frame_rate(model) == 12.5);
@@ -223,11 +240,12 @@ int main(int argc, char **argv) {
     static float pcm[(FRAMES - 1) * 1920 + 700];
     size_t samples = sizeof pcm / sizeof *pcm;
     MimiCodes codes = {0};
-    CHECK(argc == 2);
+    CHECK(argc == 3);
     for (size_t i = 0; i < samples; i++) pcm[i] = 0.3f * sinf(0.05f * (float)i);
     MimiModel *model = load(argv[1]);
     facts(model);
     clips(model, pcm, samples, &codes);
+    packed(model, argv[2], pcm, samples, &codes);
     encoder_streams(model, pcm, samples, &codes);
     other_streams(model, pcm, samples, &codes);
     struct Share share = {model, pcm, &codes};

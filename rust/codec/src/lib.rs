@@ -43,6 +43,7 @@ pub use parts::Parts;
 pub use plan::{Kind, Part, Product, TensorSpec};
 pub use session::{Padding, StopFn, Stream};
 pub use values::{Codes, Direction, Input, Latents, Output};
+pub use weights::check_packed;
 
 /// The instruction set that the kernels use on this processor: `avx512`, `avx2`, `neon` or `portable`.
 pub fn simd_name() -> &'static str {

@@ -1,5 +1,7 @@
 //! A loaded codec: what is shared between threads and streams.
 
+mod packing;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,13 +9,13 @@ use serde_json::Value;
 
 use crate::codecs::{CodecKind, Family, Opened};
 use crate::error::{Error, Result};
-use crate::layers::{Builder, Chain, Embedding, Quantizer};
+use crate::layers::{Builder, Chain, Embedding, Held, Quantizer};
 use crate::ops::{Attention, Backend, Block, Flow, Indices, Route, Signal, Slots};
-use crate::options::LoadOptions;
+use crate::options::{Device, LoadOptions};
 use crate::parts::Parts;
 use crate::plan::{self, Plan, Rest};
 use crate::values::{Codes, Direction, check_codes};
-use crate::weights::{Files, Fingerprints};
+use crate::weights::{Files, Fingerprints, Mapped, Stored};
 
 /// A loaded codec. It never changes; clones share the weights.
 #[derive(Clone)]
@@ -36,7 +38,9 @@ struct Inner {
     quantizer: Option<Quantizer>,
     embedding: Option<Embedding>,
     decoder: Option<Half>,
-    weight_bytes: usize,
+    held: Held,
+    /// The packed file that the weights are read from, if they are.
+    mapped: Option<Mapped>,
     fingerprints: Fingerprints,
 }
 
@@ -68,12 +72,17 @@ impl Model {
 
     fn of(opened: Opened<'_>, source: Option<&Path>, options: &LoadOptions) -> Result<Self> {
         let mut options = options.within_processors();
+        if let (Stored::Packed(_), Device::Auto) = (&opened.weights, options.device) {
+            options.device = Device::Cpu;
+        }
         let backend;
         (backend, options.device) = options.backend()?;
         let plan = opened.description.plan.needed(options.parts, options.num_codebooks)?;
-        let checkpoint = &opened.checkpoint;
-        checkpoint.check(&plan.tensors())?;
-        let builder = || Builder::new(checkpoint, &*backend);
+        match &opened.weights {
+            Stored::Tensors(checkpoint) => checkpoint.check(&plan.tensors())?,
+            Stored::Packed(packed) => packed.check(&options, backend.name())?,
+        }
+        let builder = || Builder::new(&opened.weights, &*backend);
         let half = |chain: &plan::Chain, steps| Half::load(builder(), chain, steps);
         // Reading and packing take the time of two or three cores while they last, whatever runs afterwards.
         let (encoder, decoder, quantizer, embedding) = std::thread::scope(|scope| {
@@ -81,33 +90,42 @@ impl Model {
             let decoder = scope.spawn(|| plan.decoder.as_ref().map(|chain| half(chain, 1)).transpose());
             let quantizer = plan.quantizer.as_ref().map(|quantizer| -> Result<_> {
                 let mut builder = builder();
-                Ok((Quantizer::load(&mut builder, quantizer)?, builder.bytes))
+                Ok((Quantizer::load(&mut builder, quantizer)?, builder.held))
             });
             let embedding = plan.embedding.as_ref().map(|embedding| -> Result<_> {
                 let mut builder = builder();
-                Ok((Embedding::load(&mut builder, embedding)?, builder.bytes))
+                Ok((Embedding::load(&mut builder, embedding)?, builder.held))
             });
             (join(encoder), join(decoder), quantizer.transpose(), embedding.transpose())
         });
-        let (encoder, decoder, quantizer, embedding) = (encoder?, decoder?, quantizer?, embedding?);
+        let mut held = Held::default();
+        let encoder = held.part(encoder?);
+        let quantizer = held.part(quantizer?);
+        let embedding = held.part(embedding?);
+        let decoder = held.part(decoder?);
         mimi_kernels::give_back_freed_memory();
-        let halves = [&encoder, &decoder].into_iter().flatten().map(|(_, bytes)| *bytes).sum::<usize>();
-        let between = [quantizer.as_ref().map(|(_, bytes)| bytes), embedding.as_ref().map(|(_, bytes)| bytes)];
-        let weight_bytes = halves + between.into_iter().flatten().sum::<usize>();
-        let Opened { family, module, description, checkpoint } = opened;
+        let Opened { family, module, description, weights } = opened;
+        let (layout, fingerprints, mapped) = match weights {
+            Stored::Tensors(checkpoint) => (checkpoint.layout().name, checkpoint.into_fingerprints(), None),
+            Stored::Packed(packed) => {
+                let mapped = packed.mapped();
+                ("packed", Fingerprints(packed.description.fingerprints), mapped)
+            }
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 family,
                 config: description.config,
                 source: source.map(Path::to_path_buf),
-                layout: checkpoint.layout().name,
+                layout,
                 module,
-                fingerprints: checkpoint.into_fingerprints(),
-                encoder: encoder.map(|(half, _)| half),
-                quantizer: quantizer.map(|(quantizer, _)| quantizer),
-                embedding: embedding.map(|(embedding, _)| embedding),
-                decoder: decoder.map(|(half, _)| half),
-                weight_bytes,
+                fingerprints,
+                encoder,
+                quantizer,
+                embedding,
+                decoder,
+                held,
+                mapped,
                 plan,
                 options,
                 backend,
@@ -203,7 +221,7 @@ impl Model {
 
     /// Bytes that the weights take in memory.
     pub fn weight_bytes(&self) -> usize {
-        self.inner.weight_bytes
+        self.inner.held.bytes
     }
 
     /// Whether it can make codes of samples: there is an encoder with a quantizer.
@@ -292,6 +310,9 @@ impl Model {
         block: &Block<'_>,
         frames: usize,
     ) -> Result<Flow> {
+        if let Some(mapped) = &self.inner.mapped {
+            mapped.check()?;
+        }
         let x = match flow {
             Flow::Signal(x) => x,
             Flow::Codes(codes) => self.embed(&codes)?.in_rows(codes.vectors / frames)?,
@@ -335,10 +356,10 @@ impl Model {
 }
 
 impl Half {
-    /// A chain whose frames have `steps` inputs, and the bytes of its weights.
-    fn load(mut builder: Builder<'_>, chain: &plan::Chain, steps: usize) -> Result<(Self, usize)> {
+    /// A chain whose frames have `steps` inputs, and its weights.
+    fn load(mut builder: Builder<'_>, chain: &plan::Chain, steps: usize) -> Result<(Self, Held)> {
         let chain = Chain::load(&mut builder, chain, steps)?;
-        Ok((Self { chain, memory: builder.memory }, builder.bytes))
+        Ok((Self { chain, memory: builder.memory }, builder.held))
     }
 
     /// The attention layers, whose memory has a form of its own.

@@ -1,6 +1,7 @@
 //! The nearest entry of a codebook, and the residual that is left of it.
 
 use crate::epilogue::Epilogue;
+use crate::numbers::{Array, Arrays};
 use crate::packed::PackedMatrix;
 use crate::precision::Precision;
 use crate::product::product;
@@ -46,9 +47,28 @@ impl Codebook {
         let norms: Vec<f32> = entries.chunks_exact(dim).map(|e| e.iter().map(|v| v * v).sum()).collect();
         let doubled: Vec<f32> = entries.iter().map(|value| -2.0 * value).collect();
         let matrix = Strided::transposed(&doubled, dim);
-        let measurable = norms.iter().all(|&norm| norm <= LONGEST);
+        let matrix = PackedMatrix::new(level, Precision::Float32, &matrix, Some(&norms));
+        let measurable = is_measurable(&matrix);
         let screen = measurable.then(|| Screen::new(level, &doubled, &norms, dim)).flatten();
-        Self { matrix: PackedMatrix::new(level, Precision::Float32, &matrix, Some(&norms)), screen, measurable }
+        Self { matrix, screen, measurable }
+    }
+
+    /// The codebook of `entries` whose arrays were [arranged](Self::arrays) before, for the same level.
+    ///
+    /// # Errors
+    /// Those of [`Arrays::find`].
+    pub fn of_arrays<A: Arrays>(level: Level, entries: usize, dim: usize, arrays: &A) -> Result<Self, A::Error> {
+        let matrix = PackedMatrix::of_arrays(level, Precision::Float32, (dim, entries), arrays)?;
+        let measurable = is_measurable(&matrix);
+        let screen = measurable.then(|| Screen::of_arrays(level, entries, dim, arrays)).transpose()?.flatten();
+        Ok(Self { matrix, screen, measurable })
+    }
+
+    /// What it is kept as: arrays, and what they are called.
+    pub fn arrays(&self) -> Vec<(&'static str, Array)> {
+        let mut arrays = self.matrix.arrays();
+        arrays.extend(self.screen.iter().flat_map(Screen::arrays));
+        arrays
     }
 
     /// Number of entries.
@@ -123,6 +143,11 @@ impl Codebook {
         }
         Ok(())
     }
+}
+
+/// Whether all entries, whose `|e|^2` is the bias, are short enough for distances.
+fn is_measurable(matrix: &PackedMatrix) -> bool {
+    matrix.bias[..matrix.columns].iter().all(|&norm| norm <= LONGEST)
 }
 
 struct SquaredLength<'a>(&'a [f32]);

@@ -4,22 +4,11 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
+use crate::numbers::Number;
+
 /// The size of a huge page on the systems that have them.
 const HUGE_PAGE: usize = 2 << 20;
 const CACHE_LINE: usize = 64;
-
-/// Numbers of which zero bytes are a value.
-///
-/// # Safety
-/// As said; and dropping one does nothing.
-pub(crate) unsafe trait Number: Copy {}
-
-// SAFETY: plain numbers.
-unsafe impl Number for f32 {}
-// SAFETY: as above.
-unsafe impl Number for u16 {}
-// SAFETY: as above.
-unsafe impl Number for i8 {}
 
 /// A slice of numbers, zero at first, that begins with a cache line, and with a huge page if it fills one.
 pub(crate) struct Buffer<T: Number> {

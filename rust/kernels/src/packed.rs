@@ -2,7 +2,8 @@
 
 use std::ops::Deref;
 
-use crate::memory::{Buffer, Number};
+use crate::memory::Buffer;
+use crate::numbers::{Array, Arrays, Number, Numbers};
 use crate::precision::{GROUP, Precision, Scale, to_bfloat16};
 use crate::simd::Level;
 use crate::strided::Strided;
@@ -15,19 +16,19 @@ pub struct PackedMatrix {
     pub(crate) columns: usize,
     pub(crate) panels: Panels,
     /// Added to every row of the product; as long as all panels are wide.
-    pub(crate) bias: Vec<f32>,
+    pub(crate) bias: Numbers<f32>,
 }
 
 /// Small numbers lie so that the lanes of a wide load hold one of each of several vectors, to be shifted apart.
 pub(crate) enum Panels {
     /// A single column in float32 needs no panel: the weights in the order of depth.
-    Column(Buffer<f32>),
-    Float32(Buffer<f32>),
+    Column(Numbers<f32>),
+    Float32(Numbers<f32>),
     /// Row by row, lane by lane: the two vectors' numbers.
-    Bfloat16(Buffer<u16>),
+    Bfloat16(Numbers<u16>),
     /// Two rows at a time, lane by lane: the two vectors' numbers of the first row, then of the second; an odd depth has a
     /// row of zeros more. The scales, of numbers taken 2^24 times, are a panel with a row for each group.
-    Int8(Buffer<i8>, Buffer<f32>),
+    Int8(Numbers<i8>, Numbers<f32>),
 }
 
 impl PackedMatrix {
@@ -51,7 +52,44 @@ impl PackedMatrix {
             }
             Precision::Int8 => pack_int8(matrix, width, lanes),
         };
-        Self { level, depth, columns, panels, bias: padded }
+        Self { level, depth, columns, panels, bias: padded.into() }
+    }
+
+    /// The matrix of arrays that were [arranged](Self::arrays) before, for the same level.
+    ///
+    /// # Errors
+    /// Those of [`Arrays::find`].
+    pub fn of_arrays<A: Arrays>(
+        level: Level,
+        precision: Precision,
+        (depth, columns): (usize, usize),
+        arrays: &A,
+    ) -> Result<Self, A::Error> {
+        let width = panel_width(level);
+        let count = columns.div_ceil(width);
+        let panels = match precision {
+            Precision::Float32 if columns == 1 => Panels::Column(arrays.find(PANELS, depth)?),
+            Precision::Float32 => Panels::Float32(arrays.find(PANELS, size([count, depth, width]))?),
+            Precision::Bfloat16 => Panels::Bfloat16(arrays.find(PANELS, size([count, depth, width]))?),
+            Precision::Int8 => Panels::Int8(
+                arrays.find(PANELS, size([count, depth.next_multiple_of(2), width]))?,
+                arrays.find(SCALES, size([count, depth.div_ceil(GROUP), width]))?,
+            ),
+        };
+        Ok(Self { level, depth, columns, panels, bias: arrays.find(BIAS, columns.next_multiple_of(width))? })
+    }
+
+    /// What it is kept as: arrays, and what they are called.
+    pub fn arrays(&self) -> Vec<(&'static str, Array)> {
+        let mut arrays = match &self.panels {
+            Panels::Column(values) | Panels::Float32(values) => vec![(PANELS, Array::Float32(values.clone()))],
+            Panels::Bfloat16(values) => vec![(PANELS, Array::Bfloat16(values.clone()))],
+            Panels::Int8(values, scales) => {
+                vec![(PANELS, Array::Int8(values.clone())), (SCALES, Array::Float32(scales.clone()))]
+            }
+        };
+        arrays.push((BIAS, Array::Float32(self.bias.clone())));
+        arrays
     }
 
     /// Rows of the matrix: the length of a row of the left matrix.
@@ -66,12 +104,7 @@ impl PackedMatrix {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let panels = match &self.panels {
-            Panels::Column(values) | Panels::Float32(values) => size_of_val::<[f32]>(values),
-            Panels::Bfloat16(values) => size_of_val::<[u16]>(values),
-            Panels::Int8(values, scales) => size_of_val::<[i8]>(values) + size_of_val::<[f32]>(scales),
-        };
-        panels + size_of_val(self.bias.as_slice())
+        self.arrays().iter().map(|(_, array)| array.bytes().len()).sum()
     }
 
     pub(crate) fn panel_count(&self) -> usize {
@@ -91,6 +124,11 @@ impl PackedMatrix {
     }
 }
 
+/// What the arrays of a matrix are called.
+pub(crate) const PANELS: &str = "panels";
+pub(crate) const SCALES: &str = "scales";
+const BIAS: &str = "bias";
+
 pub(crate) const VECTORS_PER_PANEL: usize = 2;
 
 pub(crate) fn panel_width(level: Level) -> usize {
@@ -106,7 +144,7 @@ fn pack<T: Number>(
     width: usize,
     place: impl Fn(usize, usize) -> usize,
     store: impl Fn(f32) -> T,
-) -> Buffer<T> {
+) -> Numbers<T> {
     let (depth, columns) = matrix.shape();
     let mut packed = Buffer::zeros(size([columns.div_ceil(width), depth, width]));
     for stripe in matrix.depths_as_they_lie().chunks(STRIPE) {
@@ -119,7 +157,7 @@ fn pack<T: Number>(
             }
         }
     }
-    packed
+    packed.into()
 }
 
 fn pack_int8(matrix: &Strided<'_>, width: usize, lanes: usize) -> Panels {
@@ -139,7 +177,7 @@ fn pack_int8(matrix: &Strided<'_>, width: usize, lanes: usize) -> Panels {
             scales[(panel * groups + group) * width + c] = shared.scale();
         }
     }
-    Panels::Int8(values, scales)
+    Panels::Int8(values.into(), scales.into())
 }
 
 /// The elements of an array; more than there can be if that overflows.

@@ -16,7 +16,8 @@
 //! as the nearest. All others are computed as the exact search does it, by the same code.
 
 use crate::epilogue::Epilogue;
-use crate::packed::{PackedMatrix, panel_width};
+use crate::numbers::{Array, Arrays, Number, Numbers};
+use crate::packed::{PANELS, PackedMatrix, SCALES, panel_width};
 use crate::precision::{GROUP, Precision, Scale};
 use crate::product::{panel_of_product, product};
 use crate::rows::Rows;
@@ -34,18 +35,23 @@ fn rounding(dim: usize) -> f64 {
     (dim + 64) as f64 * f64::from(f32::EPSILON)
 }
 
+/// Whether it would be of use for so many entries.
+fn pays(entries: usize, dim: usize) -> bool {
+    entries.saturating_mul(dim) >= LEAST && dim <= DEEPEST && entries >= 2
+}
+
 /// The weights of a codebook in int8, and how far from them its distances may be.
 pub(crate) struct Screen {
     /// The bias is `|e|^2 - B`.
     matrix: PackedMatrix,
     /// `A` of each entry.
-    slack: Vec<f32>,
+    slack: Numbers<f32>,
 }
 
 impl Screen {
     /// Of the weights `-2 e` and `|e|^2`; none where it would not pay.
     pub(crate) fn new(level: Level, doubled: &[f32], norms: &[f32], dim: usize) -> Option<Self> {
-        if doubled.len() < LEAST || dim > DEEPEST || norms.len() < 2 {
+        if !pays(norms.len(), dim) {
             return None;
         }
         let (mut biases, mut slack) = (Vec::new(), Vec::new());
@@ -57,11 +63,34 @@ impl Screen {
         }
         let matrix = PackedMatrix::new(level, Precision::Int8, &Strided::transposed(doubled, dim), Some(&biases));
         slack.resize(slack.len().next_multiple_of(panel_width(level)), 0.0);
-        Some(Self { matrix, slack })
+        Some(Self { matrix, slack: slack.into() })
+    }
+
+    /// The one whose arrays were arranged before, for the same level; none where there would be none.
+    pub(crate) fn of_arrays<A: Arrays>(
+        level: Level,
+        entries: usize,
+        dim: usize,
+        arrays: &A,
+    ) -> Result<Option<Self>, A::Error> {
+        if !pays(entries, dim) {
+            return Ok(None);
+        }
+        let matrix = PackedMatrix::of_arrays(level, Precision::Int8, (dim, entries), &Own(arrays))?;
+        let slack = arrays.find(SLACK, entries.next_multiple_of(panel_width(level)))?;
+        Ok(Some(Self { matrix, slack }))
+    }
+
+    /// What it is kept as: arrays, and what they are called beside those of the entries.
+    pub(crate) fn arrays(&self) -> Vec<(&'static str, Array)> {
+        let mut arrays: Vec<_> =
+            self.matrix.arrays().into_iter().map(|(name, array)| (own_name(name), array)).collect();
+        arrays.push((SLACK, Array::Float32(self.slack.clone())));
+        arrays
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.matrix.bytes() + size_of_val(self.slack.as_slice())
+        self.matrix.bytes() + size_of_val::<[f32]>(&self.slack)
     }
 
     /// Values of [`Self::nearest`] for each row of `x`.
@@ -81,7 +110,8 @@ impl Screen {
 
         let distance = |value: f32| (value + norm).max(0.0).sqrt();
         let first = (0..bounds.len()).fold(0, |best, i| if bounds[i] < bounds[best] { i } else { best });
-        let mut found = (f32::INFINITY, usize::MAX);
+        // The first, where damaged weights are no numbers and so none is nearest.
+        let mut found = (f32::INFINITY, 0);
         let others = (0..bounds.len()).filter(|&panel| panel != first);
         for panel in std::iter::once(first).chain(others) {
             if distance(bounds[panel]) > found.0 {
@@ -97,6 +127,29 @@ impl Screen {
             }
         }
         found.1
+    }
+}
+
+/// What the array of `A` is called.
+const SLACK: &str = "screen_slack";
+
+/// What an array of the matrix is called beside one of the entries.
+fn own_name(name: &str) -> &'static str {
+    match name {
+        PANELS => "screen_panels",
+        SCALES => "screen_scales",
+        _ => "screen_bias",
+    }
+}
+
+/// Arrays of the matrix among those of a codebook.
+struct Own<'a, A>(&'a A);
+
+impl<A: Arrays> Arrays for Own<'_, A> {
+    type Error = A::Error;
+
+    fn find<T: Number>(&self, name: &str, len: usize) -> Result<Numbers<T>, A::Error> {
+        self.0.find(own_name(name), len)
     }
 }
 

@@ -48,6 +48,12 @@ mod _core {
         mimi_codec::codec_prefixes(names.iter().map(String::as_str), module)
     }
 
+    /// Reads a packed file and compares its arrays with their checksums.
+    #[pyfunction]
+    fn check_packed(py: Python<'_>, path: &str) -> PyResult<()> {
+        crate::interrupt::detached(py, |_| mimi_codec::check_packed(std::path::Path::new(path)))
+    }
+
     /// Version, build profile and the instruction set in use.
     #[pyfunction]
     fn build_info() -> BTreeMap<&'static str, &'static str> {

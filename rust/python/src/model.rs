@@ -311,6 +311,10 @@ impl Model {
     fn save(&self, py: Python<'_>, path: &str) -> PyResult<()> {
         detached(py, |_| self.model.save(Path::new(path)))
     }
+
+    fn save_packed(&self, py: Python<'_>, path: &str) -> PyResult<()> {
+        detached(py, |_| self.model.save_packed(Path::new(path)))
+    }
 }
 
 impl Model {

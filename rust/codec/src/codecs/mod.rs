@@ -18,9 +18,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::weights::{Checkpoint, Files, Found, Layout};
+use crate::weights::{Checkpoint, Files, Found, Layout, PackedDescription, Stored};
 pub use kind::CodecKind;
 pub use recognise::{FOLDERS, prefixes};
 use recognise::{locate, module_of, recognise};
@@ -52,7 +52,7 @@ pub(crate) struct Opened<'a> {
     /// The module of a larger model that it is; nothing for a codec's own files.
     pub(crate) module: String,
     pub(crate) description: Description,
-    pub(crate) checkpoint: Checkpoint<'a>,
+    pub(crate) weights: Stored<'a>,
 }
 
 impl Opened<'static> {
@@ -73,16 +73,40 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// Those of [`Opened::open`].
     pub(crate) fn of(files: Files<'a>, module: Option<&str>) -> Result<Self> {
+        if let Some(packed) = files.packed()? {
+            return Self::of_packed(files, packed);
+        }
         let (family, found, description) = recognise(&files, module)?;
         let layout = &family.layouts[found.layout];
         let module = module_of(&found).to_string();
         let checkpoint = Checkpoint::new(files, found.prefix, layout, description.plan.tensors())?;
-        Ok(Self { family, module, description, checkpoint })
+        Ok(Self { family, module, description, weights: Stored::Tensors(checkpoint) })
+    }
+
+    /// Packed weights, whose configuration is that of the codec in its own files.
+    fn of_packed(files: Files<'a>, packed: PackedDescription) -> Result<Self> {
+        let Some(family) = FAMILIES.into_iter().find(|family| family.kind.as_str() == packed.codec) else {
+            return Err(Error::file(files.path(), format!("expected a codec that is known, got {:?}", packed.codec)));
+        };
+        let files = files.with_config(packed.config.clone());
+        let mut description = (family.describe)(&files, &Found { prefix: String::new(), layout: 0, certain: true })?;
+        let codebooks = (packed.num_codebooks > 0).then_some(packed.num_codebooks);
+        description.plan = description.plan.needed(packed.parts.parse()?, codebooks)?;
+        let module = packed.module.clone();
+        Ok(Self { family, module, description, weights: Stored::Packed(files.into_packed(packed)?) })
     }
 
     /// Writes the codec to a directory, in the first of its layouts: see [`Checkpoint::save`].
     pub(crate) fn save(&self, directory: &Path) -> Result<()> {
-        self.checkpoint.save(directory, self.description.config.clone(), &self.family.layouts[0])
+        match &self.weights {
+            Stored::Tensors(checkpoint) => {
+                checkpoint.save(directory, self.description.config.clone(), &self.family.layouts[0])
+            }
+            Stored::Packed(packed) => {
+                let message = "expected the tensors of a codec, got packed weights, which they cannot be had from";
+                Err(Error::file(packed.path(), message))
+            }
+        }
     }
 }
 

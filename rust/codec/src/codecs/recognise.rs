@@ -18,7 +18,9 @@ pub const FOLDERS: &[&str] = &["speech_tokenizer"];
 pub(super) fn locate(path: &Path) -> Result<Files<'static>> {
     let usual = Files::open(path, &[mimi::FILE_KEY]);
     let is_settled = match &usual {
-        Ok(files) => holds_a_codec(files) || FAMILIES.iter().any(|family| is_of(files.config(), family)),
+        Ok(files) => {
+            is_packed(files) || holds_a_codec(files) || FAMILIES.iter().any(|family| is_of(files.config(), family))
+        }
         // a file that is damaged, and not the choice between files
         Err(error) => !matches!(error, Error::File { path: at, .. } if at == path),
     };
@@ -27,7 +29,7 @@ pub(super) fn locate(path: &Path) -> Result<Files<'static>> {
     }
     let others = Files::in_directory(path)?;
     let mut found: Vec<_> = others.iter().filter_map(|other| Files::open(other, &[]).ok()).collect();
-    found.retain(holds_a_codec);
+    found.retain(|files| is_packed(files) || holds_a_codec(files));
     if found.len() > 1 {
         let names: Vec<_> = found.iter().filter_map(|files| files.path().file_name()?.to_str()).collect();
         let message = format!("expected one file with a codec, found {}: {}", found.len(), names.join(", "));
@@ -38,6 +40,11 @@ pub(super) fn locate(path: &Path) -> Result<Files<'static>> {
     }
     let mut folders = FOLDERS.iter().map(|folder| path.join(folder)).filter(|folder| folder.is_dir());
     folders.next().map_or(usual, |folder| Files::open(&folder, &[]))
+}
+
+/// Whether a file says of itself that it is packed, damaged or not.
+fn is_packed(files: &Files<'_>) -> bool {
+    !matches!(files.packed(), Ok(None))
 }
 
 /// Whether there are tensors that only a codec has.

@@ -2,7 +2,7 @@
 
 use super::{Builder, Quantizer};
 use crate::error::Result;
-use crate::ops::{self, Indices, Signal};
+use crate::ops::{self, Indices, Signal, TableShape};
 use crate::plan;
 
 /// The decoder's own way from codes to latents.
@@ -17,9 +17,10 @@ impl Embedding {
         Ok(match plan {
             plan::Embedding::Residual(quantizer) => Self::Residual(Quantizer::load(builder, quantizer)?),
             plan::Embedding::Mean(mean) => {
-                let table = builder.checkpoint.read(&format!("{}.weight", mean.name))?;
-                let table = builder.backend.embedding(mean.dim, mean.entries, table)?;
-                builder.bytes += table.bytes();
+                let &plan::MeanEmbedding { codebooks, entries, dim, .. } = mean;
+                let table = builder.reader.table(&mean.name)?;
+                let table = builder.backend.embedding(TableShape { codebooks, entries, dim }, table)?;
+                builder.held.add(&mean.name, table.bytes(), table.arrays());
                 Self::Mean(table)
             }
         })

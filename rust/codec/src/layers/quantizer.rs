@@ -4,10 +4,6 @@ use super::Builder;
 use crate::error::{Error, Result};
 use crate::ops::{Block, Codebooks, Columns, Indices, Operation, Signal};
 use crate::plan;
-use crate::weights::Checkpoint;
-
-/// Least cluster usage that a codebook's sums are divided by, as in the reference.
-const MIN_USAGE: f32 = 1e-5;
 
 /// Quantizers that are all fed with the same latents: their codes follow one another.
 pub(crate) struct Quantizer {
@@ -64,10 +60,13 @@ impl ResidualQuantizer {
             linear.as_ref().map(|linear| builder.linear(linear, 1, true, None)).transpose()
         };
         let (input, output) = (projection(&plan.input)?, projection(&plan.output)?);
-        let checkpoint = builder.checkpoint;
-        let mut books = plan.codebooks.iter().map(|name| codebook_entries(checkpoint, name, plan.sums, plan.dim));
-        let codebooks = builder.backend.codebooks(plan.dim, &mut books)?;
-        builder.bytes += codebooks.bytes();
+        let reader = &builder.reader;
+        let mut books = plan.codebooks.iter().map(|name| reader.codebook(name, plan.sums, plan.dim));
+        let codebooks = builder.backend.codebooks(plan.entries, plan.dim, &mut books)?;
+        builder.held.bytes += codebooks.bytes();
+        for (name, arrays) in plan.codebooks.iter().zip(codebooks.arrays()) {
+            builder.held.add(name, 0, arrays);
+        }
         Ok(Self { input, output, codebooks })
     }
 
@@ -91,21 +90,4 @@ impl ResidualQuantizer {
 
 fn no_codebook() -> Error {
     Error::Codes("expected at least one codebook, got none".into())
-}
-
-/// The entries of the codebook `name`, `(entries, dim)` row by row: its `sums` divided by its usage.
-///
-/// # Errors
-/// Those of [`Checkpoint::read`].
-pub(crate) fn codebook_entries(checkpoint: &Checkpoint<'_>, name: &str, sums: &str, dim: usize) -> Result<Vec<f32>> {
-    let sums = format!("{name}.{sums}");
-    let mut entries = checkpoint.read(&sums)?;
-    let usage = checkpoint.read(&format!("{name}.cluster_usage"))?;
-    for (entry, usage) in entries.chunks_exact_mut(dim).zip(usage) {
-        entry.iter_mut().for_each(|value| *value /= usage.max(MIN_USAGE));
-    }
-    match entries.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(Error::TensorValue { name: sums, index, value: entries[index] }),
-        None => Ok(entries),
-    }
 }

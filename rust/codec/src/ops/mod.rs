@@ -23,14 +23,16 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod transposed;
+mod weights;
 
 use candle_core::{Device, Tensor};
 
 pub(crate) use rotary::{Angles, Rotary};
-pub(crate) use shapes::{Activation, AttentionShape, ConvShape, ConvTransposeShape, Edge, LinearShape};
+pub(crate) use shapes::{Activation, AttentionShape, ConvShape, ConvTransposeShape, Edge, LinearShape, TableShape};
 pub(crate) use signal::{Columns, Indices, Signal};
 pub(crate) use state::{Block, Memory, Slot, Slots, State};
 pub(crate) use step::{Flow, Given, Layers, Route, Source, Step};
+pub(crate) use weights::{Arrays, EachBook, Weights, bytes_of};
 
 use crate::error::{Error, Result};
 use crate::finite::check_tensor;
@@ -50,45 +52,38 @@ pub(crate) trait Backend: Send + Sync {
 
     /// A causal convolution: `y[t] = activation(bias + sum_k W[k] x[t stride - history + k dilation] + residual[t])`.
     ///
-    /// `weight` is `(c_out, c_in / groups, kernel)`, row-major, as PyTorch has it. The operation takes `(rows, steps, c_in)` to
+    /// The weight is `(c_out, c_in / groups, kernel)`, row-major, as PyTorch has it. The operation takes `(rows, steps, c_in)` to
     /// `(rows, ceil(steps / stride), c_out)`. A block has a multiple of `stride` steps, but for the last of a clip, which
     /// is filled up at its edge: each convolution on its own input, as Transformers does it.
-    fn conv(
-        &self,
-        memory: &mut Slots,
-        shape: ConvShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Result<Box<dyn Operation>>;
+    fn conv(&self, memory: &mut Slots, shape: ConvShape, weights: Weights<'_>) -> Result<Box<dyn Operation>>;
 
     /// A causal transposed convolution:
     /// `y[t stride + j] = activation(bias + sum_i W[i stride + j] x[t - i] + residual[t stride + j])`, for `i` from 0 to
     /// `kernel / stride - 1`.
     ///
-    /// `weight` is `(c_in, c_out / groups, kernel)`, row-major, as PyTorch has it. The operation takes
+    /// The weight is `(c_in, c_out / groups, kernel)`, row-major, as PyTorch has it. The operation takes
     /// `(rows, steps, c_in)` to `(rows, steps * stride, c_out)`.
     fn conv_transpose(
         &self,
         memory: &mut Slots,
         shape: ConvTransposeShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
+        weights: Weights<'_>,
     ) -> Result<Box<dyn Operation>>;
 
     /// A dense layer: `activation(x W^T + bias + residual)`.
     ///
-    /// `weight` is `(c_out, c_in)`, row-major, as PyTorch has it. The operation takes `(rows, steps, c_in)` to
+    /// The weight is `(c_out, c_in)`, row-major, as PyTorch has it. The operation takes `(rows, steps, c_in)` to
     /// `(rows, steps, c_out)`.
-    fn linear(&self, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Result<Box<dyn Operation>>;
+    fn linear(&self, shape: LinearShape, weights: Weights<'_>) -> Result<Box<dyn Operation>>;
 
     /// Normalisation over the channels: `(x - mean) / sqrt(variance + epsilon) * weight + bias`. It takes no residual.
-    fn layer_norm(&self, weight: &[f32], bias: &[f32], epsilon: f64) -> Result<Box<dyn Operation>>;
+    fn layer_norm(&self, channels: usize, weights: Weights<'_>, epsilon: f64) -> Result<Box<dyn Operation>>;
 
     /// Normalisation by the channels' root mean square: `x / sqrt(mean(x^2) + epsilon) * weight`. It takes no residual.
-    fn rms_norm(&self, weight: &[f32], epsilon: f64) -> Result<Box<dyn Operation>>;
+    fn rms_norm(&self, channels: usize, weights: Weights<'_>, epsilon: f64) -> Result<Box<dyn Operation>>;
 
     /// `x + scales sin^2(rates x)`, with a rate and a scale for each channel. It takes no residual.
-    fn snake(&self, rates: &[f32], scales: &[f32]) -> Result<Box<dyn Operation>>;
+    fn snake(&self, channels: usize, weights: Weights<'_>) -> Result<Box<dyn Operation>>;
 
     /// `activation(x[..channels]) * x[channels..]`: `(rows, steps, 2 channels)` to `(rows, steps, channels)`. It takes no
     /// residual.
@@ -105,10 +100,10 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Codebooks in the order in which each quantizes what the ones before it left; each is `(entries, dim)`, row-major.
     /// They are searched in float32 however weights are kept.
-    fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>>;
+    fn codebooks(&self, entries: usize, dim: usize, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>>;
 
     /// A table `(codebooks * entries, dim)`, row-major, of which the mean of some rows is taken.
-    fn embedding(&self, dim: usize, entries: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>>;
+    fn embedding(&self, shape: TableShape, table: Weights<'_>) -> Result<Box<dyn Embedding>>;
 
     /// Frames that should go through the model together at most. They share a reading of the weights, which then costs
     /// little beside the work itself; a call can be stopped between blocks.
@@ -168,8 +163,15 @@ pub(crate) trait Operation: Send + Sync {
     /// The next block; a residual has the output's shape, and is added before the activation.
     fn forward(&self, x: &Signal, residual: Option<&Signal>, block: &Block<'_>) -> Result<Signal>;
 
+    /// The weights as the kernels read them, to be kept in a file; none of other backends.
+    fn arrays(&self) -> Arrays {
+        Arrays::new()
+    }
+
     /// Bytes that the weights take in memory.
-    fn bytes(&self) -> usize;
+    fn bytes(&self) -> usize {
+        bytes_of(&self.arrays())
+    }
 }
 
 /// Attention over a bounded window, which is kept between blocks.
@@ -212,8 +214,15 @@ pub(crate) trait Codebooks: Send + Sync {
     /// How many there are.
     fn len(&self) -> usize;
 
+    /// Each as the kernels read it, to be kept in a file; none of other backends.
+    fn arrays(&self) -> Vec<Arrays> {
+        Vec::new()
+    }
+
     /// Bytes that they take in memory.
-    fn bytes(&self) -> usize;
+    fn bytes(&self) -> usize {
+        self.arrays().iter().map(bytes_of).sum()
+    }
 }
 
 /// A table of rows.
@@ -223,8 +232,15 @@ pub(crate) trait Embedding: Send + Sync {
     /// There is at least one, and each is there: the caller has checked.
     fn mean(&self, codes: &Indices) -> Result<Signal>;
 
+    /// The rows as the kernels read them, to be kept in a file; none of other backends.
+    fn arrays(&self) -> Arrays {
+        Arrays::new()
+    }
+
     /// Bytes that it takes in memory.
-    fn bytes(&self) -> usize;
+    fn bytes(&self) -> usize {
+        bytes_of(&self.arrays())
+    }
 }
 
 /// What operations say that end with no sum to add a residual to.

@@ -4,7 +4,6 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinearShape {
     pub(crate) c_in: usize,
-    #[cfg_attr(not(feature = "composed"), expect(dead_code, reason = "for the composed backend"))]
     pub(crate) c_out: usize,
     /// Steps in a frame of the codec.
     pub(crate) rows_per_frame: usize,
@@ -99,6 +98,17 @@ impl AttentionShape {
     pub(crate) fn step_len(&self) -> usize {
         2 * self.kv_heads * self.head_dim
     }
+}
+
+/// Shape of a table of rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TableShape {
+    /// Codebooks, one after the other.
+    pub(crate) codebooks: usize,
+    /// Rows of each.
+    pub(crate) entries: usize,
+    /// Floats of a row.
+    pub(crate) dim: usize,
 }
 
 /// A function of each element.

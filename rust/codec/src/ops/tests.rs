@@ -19,7 +19,7 @@ use mimi_kernels::Precision;
 
 use super::candle::Composed;
 use super::cpu::Kernels;
-use super::{Backend, Signal};
+use super::{Backend, Signal, Weights};
 use crate::error::Result;
 use crate::ops::state::{Block, Slots, State};
 

@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+
+use mimi_kernels::Map;
 
 use crate::error::{Error, Result};
 
@@ -10,6 +13,22 @@ use crate::error::{Error, Result};
 pub(super) enum Bytes<'a> {
     OnDisk(PositionedFile, u64),
     InMemory(&'a [u8]),
+}
+
+/// Bytes that can be looked at.
+pub(super) enum Memory<'a> {
+    Mapped(Arc<Map>),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Bytes<'a> {
+    /// The bytes where they can be looked at: a file is mapped.
+    pub(super) fn into_memory(self) -> io::Result<Memory<'a>> {
+        Ok(match self {
+            Self::OnDisk(file, _) => Memory::Mapped(Map::new(file.into_file())?),
+            Self::InMemory(bytes) => Memory::Bytes(bytes),
+        })
+    }
 }
 
 impl Bytes<'_> {
@@ -58,6 +77,10 @@ impl PositionedFile {
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&self.0, bytes, at)
     }
+
+    fn into_file(self) -> File {
+        self.0
+    }
 }
 
 /// A file that threads read in turn, each where it wants.
@@ -76,5 +99,9 @@ impl PositionedFile {
         let mut file = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(bytes)
+    }
+
+    fn into_file(self) -> File {
+        self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing is mapped (a file truncated under a map would kill the process) and no file is read as a whole. A file may also
 //! lie in memory. Every size is checked against the file's length before memory is asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
     /// The bytes in the file.
-    bytes: Range<u64>,
+    pub(super) bytes: Range<u64>,
 }
 
 /// The tensors of one file, or of several under an index. Files are opened when the first of their tensors is asked for.
@@ -95,6 +95,22 @@ impl<'a> TensorFiles<'a> {
         self.shard_of.contains_key(name)
     }
 
+    /// What the header of the only file says under a name.
+    pub(super) fn note(&self, name: &str) -> Option<&str> {
+        match self.shards.as_slice() {
+            [Shard::Open(file)] => file.notes.get(name).map(String::as_str),
+            _ => None,
+        }
+    }
+
+    /// The only file.
+    pub(super) fn into_only(mut self) -> Result<TensorFile<'a>> {
+        match (self.shards.pop(), self.shards.is_empty()) {
+            (Some(Shard::Open(file)), true) => Ok(file),
+            _ => Err(Error::file(self.path, "expected one file, got an index of several")),
+        }
+    }
+
     /// A tensor's entry, or nothing if there is no such tensor.
     pub(super) fn entry(&self, name: &str) -> Result<Option<&Entry>> {
         Ok(self.find(name)?.map(|(_, entry)| entry))
@@ -156,17 +172,19 @@ impl<'a> TensorFiles<'a> {
 }
 
 /// One open safetensors file.
-struct TensorFile<'a> {
+pub(super) struct TensorFile<'a> {
     path: PathBuf,
-    bytes: Bytes<'a>,
+    pub(super) bytes: Bytes<'a>,
     /// Where the tensors' bytes begin.
-    data_start: u64,
-    entries: BTreeMap<String, Entry>,
+    pub(super) data_start: u64,
+    pub(super) entries: BTreeMap<String, Entry>,
+    /// What else the header says, by name.
+    pub(super) notes: HashMap<String, String>,
 }
 
 impl<'a> TensorFile<'a> {
     /// Reads the header.
-    fn new(path: &Path, bytes: Bytes<'a>) -> Result<Self> {
+    pub(super) fn new(path: &Path, bytes: Bytes<'a>) -> Result<Self> {
         let corrupt = |message: String| Error::file(path, message);
         let length = bytes.length();
         if length < LENGTH_BYTES {
@@ -197,7 +215,8 @@ impl<'a> TensorFile<'a> {
             let bytes = info.data_offsets.0 as u64..info.data_offsets.1 as u64;
             (name, Entry { dtype: info.dtype, shape: info.shape.clone(), bytes })
         });
-        Ok(Self { path: path.into(), entries: entries.collect(), data_start, bytes })
+        let notes = metadata.metadata().clone().unwrap_or_default();
+        Ok(Self { path: path.into(), entries: entries.collect(), data_start, bytes, notes })
     }
 }
 

@@ -23,7 +23,7 @@ impl Sums {
 }
 
 /// The sums of a model's tensors, by canonical name.
-pub(crate) struct Fingerprints(BTreeMap<String, u32>);
+pub(crate) struct Fingerprints(pub(crate) BTreeMap<String, u32>);
 
 impl Fingerprints {
     /// The sum of sums of some tensors, in their order.

@@ -11,6 +11,7 @@ mod checkpoint;
 mod file;
 mod fingerprint;
 mod layout;
+mod packed;
 
 mod save;
 mod source;
@@ -20,5 +21,15 @@ mod tests;
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use fingerprint::Fingerprints;
 pub(crate) use layout::{Found, Layout, Spelled, detect};
+pub use packed::check_packed;
+pub(crate) use packed::{Description as PackedDescription, Layer, Mapped, Packed, write as write_packed};
 
 pub(crate) use source::Files;
+
+/// A codec's weights where they are kept.
+pub(crate) enum Stored<'a> {
+    /// As tensors, from which the kernels' arrays are made.
+    Tensors(Checkpoint<'a>),
+    /// As the kernels' arrays.
+    Packed(Packed<'a>),
+}

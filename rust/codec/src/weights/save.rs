@@ -104,7 +104,7 @@ impl Checkpoint<'_> {
 }
 
 /// Why a file could not be written: itself, or what was to go into it.
-enum Failure {
+pub(super) enum Failure {
     Write(std::io::Error),
     Content(Error),
 }
@@ -116,13 +116,16 @@ impl From<Error> for Failure {
 }
 
 /// A file that is written beside its place, and moved there when all is well; else removed.
-struct Staged {
+pub(super) struct Staged {
     temporary: PathBuf,
     path: PathBuf,
 }
 
 impl Staged {
-    fn write(path: PathBuf, write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Failure>) -> Result<Self> {
+    pub(super) fn write(
+        path: PathBuf,
+        write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Failure>,
+    ) -> Result<Self> {
         let staged = Self { temporary: temporary_name(&path), path };
         staged.fill(write).map_err(|failure| match failure {
             Failure::Write(error) => unwritable(&staged.path, &error),
@@ -138,7 +141,17 @@ impl Staged {
         file.sync_all().map_err(Failure::Write)
     }
 
-    fn publish(self) -> Result<()> {
+    /// Takes the right to write to the file from everybody, where a file without it can still be replaced.
+    pub(super) fn make_read_only(&self) -> Result<()> {
+        let read_only = || {
+            let mut permissions = fs::metadata(&self.temporary)?.permissions();
+            permissions.set_readonly(cfg!(unix));
+            fs::set_permissions(&self.temporary, permissions)
+        };
+        read_only().map_err(|error| unwritable(&self.path, &error))
+    }
+
+    pub(super) fn publish(self) -> Result<()> {
         fs::rename(&self.temporary, &self.path).map_err(|error| unwritable(&self.path, &error))
     }
 }

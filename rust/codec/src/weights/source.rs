@@ -66,6 +66,11 @@ impl<'a> Files<'a> {
         Ok(self.tensors.entry(name)?.map(|entry| entry.shape.as_slice()))
     }
 
+    /// The same files beside another `config.json`.
+    pub(crate) fn with_config(self, config: Value) -> Self {
+        Self { config: Some(config), ..self }
+    }
+
     /// What is in the `config.json`, if there is one.
     pub(crate) fn config(&self) -> Option<&Value> {
         self.config.as_ref()

@@ -12,6 +12,8 @@ mod fingerprints;
 mod fixture;
 mod from_bytes;
 mod interruptions;
+mod packed;
+mod packed_damage;
 mod saved;
 mod streams;
 #[path = "../temp_dir/mod.rs"]

@@ -6,7 +6,7 @@ use super::{Composed, bytes};
 use crate::error::{Error, Result};
 use crate::finite::check_tensor;
 use crate::ops::state::Block;
-use crate::ops::{Backend, Codebooks, Columns, Indices, Signal, unmeasurable};
+use crate::ops::{Backend, Codebooks, Columns, EachBook, Indices, Signal, unmeasurable};
 
 pub(super) struct Books {
     books: Vec<Book>,
@@ -28,12 +28,8 @@ struct Book {
 }
 
 impl Books {
-    pub(super) fn new(
-        backend: &Composed,
-        dim: usize,
-        books: &mut dyn Iterator<Item = Result<Vec<f32>>>,
-    ) -> Result<Self> {
-        let books = books.map(|book| Book::new(backend, dim, &book?)).collect::<Result<_>>()?;
+    pub(super) fn new(backend: &Composed, dim: usize, books: EachBook<'_, '_>) -> Result<Self> {
+        let books = books.map(|book| Book::new(backend, dim, &book?.tensors()?.0)).collect::<Result<_>>()?;
         Ok(Self { books, device: backend.candle().clone() })
     }
 }

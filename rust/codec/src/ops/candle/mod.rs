@@ -14,8 +14,8 @@ mod rotary;
 use candle_core::{Device, Tensor};
 
 use super::{
-    Activation, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, Embedding, LinearShape,
-    Operation, Rotary, Signal,
+    Activation, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, EachBook, Embedding,
+    LinearShape, Operation, Rotary, Signal, TableShape, Weights,
 };
 use crate::error::Result;
 use crate::ops::state::Slots;
@@ -56,40 +56,39 @@ impl Backend for Composed {
         &self.device
     }
 
-    fn conv(
-        &self,
-        memory: &mut Slots,
-        shape: ConvShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(conv::Conv::new(self, memory, shape, weight, bias)?))
+    fn conv(&self, memory: &mut Slots, shape: ConvShape, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
+        let (weight, bias) = weights.tensors()?;
+        Ok(Box::new(conv::Conv::new(self, memory, shape, &weight, bias)?))
     }
 
     fn conv_transpose(
         &self,
         memory: &mut Slots,
         shape: ConvTransposeShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
+        weights: Weights<'_>,
     ) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(conv_transpose::ConvTranspose::new(self, memory, shape, weight, bias)?))
+        let (weight, bias) = weights.tensors()?;
+        Ok(Box::new(conv_transpose::ConvTranspose::new(self, memory, shape, &weight, bias)?))
     }
 
-    fn linear(&self, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(dense::Linear::new(self, shape, weight, bias)?))
+    fn linear(&self, shape: LinearShape, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
+        let (weight, bias) = weights.tensors()?;
+        Ok(Box::new(dense::Linear::new(self, shape, &weight, bias)?))
     }
 
-    fn layer_norm(&self, weight: &[f32], bias: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(dense::LayerNorm::new(self, weight, bias, epsilon)?))
+    fn layer_norm(&self, _: usize, weights: Weights<'_>, epsilon: f64) -> Result<Box<dyn Operation>> {
+        let (weight, bias) = weights.tensors()?;
+        Ok(Box::new(dense::LayerNorm::new(self, &weight, bias.unwrap_or_default(), epsilon)?))
     }
 
-    fn rms_norm(&self, weight: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(dense::RmsNorm::new(self, weight, epsilon)?))
+    fn rms_norm(&self, _: usize, weights: Weights<'_>, epsilon: f64) -> Result<Box<dyn Operation>> {
+        let (weight, _) = weights.tensors()?;
+        Ok(Box::new(dense::RmsNorm::new(self, &weight, epsilon)?))
     }
 
-    fn snake(&self, rates: &[f32], scales: &[f32]) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(dense::Snake::new(self, rates, scales)?))
+    fn snake(&self, _: usize, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
+        let (rates, scales) = weights.tensors()?;
+        Ok(Box::new(dense::Snake::new(self, &rates, scales.unwrap_or_default())?))
     }
 
     fn gate(&self, activation: Activation, channels: usize) -> Result<Box<dyn Operation>> {
@@ -108,12 +107,13 @@ impl Backend for Composed {
         Ok(Box::new(attention::Windowed::new(memory, shape)))
     }
 
-    fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>> {
+    fn codebooks(&self, _: usize, dim: usize, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>> {
         Ok(Box::new(codebooks::Books::new(self, dim, books)?))
     }
 
-    fn embedding(&self, dim: usize, entries: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>> {
-        Ok(Box::new(embedding::Table::new(self, dim, entries, &table)?))
+    fn embedding(&self, shape: TableShape, table: Weights<'_>) -> Result<Box<dyn Embedding>> {
+        let (table, _) = table.tensors()?;
+        Ok(Box::new(embedding::Table::new(self, shape.dim, shape.entries, &table)?))
     }
 
     fn block_frames(&self) -> usize {

@@ -30,8 +30,4 @@ impl Operation for Activate {
             })
         })
     }
-
-    fn bytes(&self) -> usize {
-        0
-    }
 }

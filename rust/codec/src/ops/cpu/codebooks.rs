@@ -6,7 +6,7 @@ use super::{Kernels, host};
 use crate::error::Result;
 use crate::memory;
 use crate::ops::state::Block;
-use crate::ops::{Codebooks, Columns, Indices, Signal, unmeasurable};
+use crate::ops::{Arrays, Codebooks, Columns, EachBook, Indices, Signal, Weights, unmeasurable};
 
 pub(super) struct Books {
     books: Vec<Codebook>,
@@ -14,12 +14,12 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) fn new(
-        kernels: &Kernels,
-        dim: usize,
-        books: &mut dyn Iterator<Item = Result<Vec<f32>>>,
-    ) -> Result<Self> {
-        let books = books.map(|book| Ok(Codebook::new(kernels.level, &book?, dim))).collect::<Result<_>>()?;
+    pub(super) fn new(kernels: &Kernels, entries: usize, dim: usize, books: EachBook<'_, '_>) -> Result<Self> {
+        let books = books.map(|book| match book? {
+            Weights::Tensors(book, _) => Ok(Codebook::new(kernels.level, &book, dim)),
+            Weights::Packed(layer, _) => Codebook::of_arrays(kernels.level, entries, dim, &layer),
+        });
+        let books = books.collect::<Result<_>>()?;
         Ok(Self { books, kernels: kernels.clone() })
     }
 }
@@ -64,7 +64,7 @@ impl Codebooks for Books {
         self.books.len()
     }
 
-    fn bytes(&self) -> usize {
-        self.books.iter().map(Codebook::bytes).sum()
+    fn arrays(&self) -> Vec<Arrays> {
+        self.books.iter().map(Codebook::arrays).collect()
     }
 }

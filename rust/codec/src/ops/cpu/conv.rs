@@ -1,14 +1,14 @@
 //! Causal convolution: one product over the time-major input, or channel by channel.
 
 use candle_core::Tensor;
-use mimi_kernels::{self as kernels, Epilogue, PackedMatrix, Rows, Strided, product};
+use mimi_kernels::{self as kernels, Array, Arrays as _, Epilogue, Numbers, PackedMatrix, Rows, Strided, product};
 
-use super::{Kernels, host};
+use super::{BIAS, Kernels, TAPS, host};
 use crate::error::Result;
 use crate::finite::check_finite;
 use crate::ops::signal::tensors;
 use crate::ops::state::{Block, Slot, Slots};
-use crate::ops::{Activation, ConvShape, Operation, Signal, edge, groups};
+use crate::ops::{Activation, Arrays, ConvShape, Operation, Signal, Weights, edge, groups};
 
 /// All groups in one product.
 pub(super) struct Conv {
@@ -20,24 +20,16 @@ pub(super) struct Conv {
 }
 
 impl Conv {
-    pub(super) fn new(
-        kernels: &Kernels,
-        memory: &mut Slots,
-        shape: ConvShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Self {
+    pub(super) fn new(kernels: &Kernels, memory: &mut Slots, shape: ConvShape, weights: Weights<'_>) -> Result<Self> {
         let ConvShape { c_in, c_out, kernel, rows_per_frame, .. } = shape;
-        let inputs = (0..kernel).flat_map(|tap| (0..c_in).map(move |input| input * kernel + tap));
-        let outputs = (0..c_out).map(|output| output * c_in * kernel);
-        let dense = groups::ungrouped(weight, c_out, c_in, kernel, shape.groups);
-        let matrix = Strided::new(&dense, inputs, outputs);
-        Self {
-            shape,
-            history: memory.slot(&[shape.history(), c_in]),
-            weight: PackedMatrix::new(kernels.level, kernels.precision_for(rows_per_frame), &matrix, bias),
-            kernels: kernels.clone(),
-        }
+        let precision = kernels.precision_for(rows_per_frame);
+        let weight = kernels.matrix(precision, (kernel * c_in, c_out), weights, |weight, bias| {
+            let inputs = (0..kernel).flat_map(|tap| (0..c_in).map(move |input| input * kernel + tap));
+            let outputs = (0..c_out).map(|output| output * c_in * kernel);
+            let dense = groups::ungrouped(weight, c_out, c_in, kernel, shape.groups);
+            PackedMatrix::new(kernels.level, precision, &Strided::new(&dense, inputs, outputs), bias)
+        })?;
+        Ok(Self { shape, history: memory.slot(&[shape.history(), c_in]), weight, kernels: kernels.clone() })
     }
 
     /// One product for all rows. Outputs that see the history read it from a short copy, history and first inputs in
@@ -98,8 +90,8 @@ impl Operation for Conv {
         Ok(y)
     }
 
-    fn bytes(&self) -> usize {
-        self.weight.bytes()
+    fn arrays(&self) -> Arrays {
+        self.weight.arrays()
     }
 }
 
@@ -108,26 +100,24 @@ pub(super) struct Depthwise {
     shape: ConvShape,
     history: Slot,
     /// `(kernel, channels)`.
-    taps: Vec<f32>,
-    bias: Option<Vec<f32>>,
+    taps: Numbers<f32>,
+    bias: Option<Numbers<f32>>,
     kernels: Kernels,
 }
 
 impl Depthwise {
-    pub(super) fn new(
-        kernels: &Kernels,
-        memory: &mut Slots,
-        shape: ConvShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Self {
-        Self {
-            shape,
-            history: memory.slot(&[shape.history(), shape.c_in]),
-            taps: groups::taps(weight, shape.c_in, shape.kernel),
-            bias: bias.map(<[f32]>::to_vec),
-            kernels: kernels.clone(),
-        }
+    pub(super) fn new(kernels: &Kernels, memory: &mut Slots, shape: ConvShape, weights: Weights<'_>) -> Result<Self> {
+        let ConvShape { c_in: channels, kernel, .. } = shape;
+        let (taps, bias) = match weights {
+            Weights::Tensors(weight, bias) => {
+                (groups::taps(&weight, channels, kernel).into(), bias.map(|bias| bias.to_vec().into()))
+            }
+            Weights::Packed(layer, bias) => {
+                let bias = bias.then(|| layer.find(BIAS, channels)).transpose()?;
+                (layer.find(TAPS, kernel * channels)?, bias)
+            }
+        };
+        Ok(Self { shape, history: memory.slot(&[shape.history(), channels]), taps, bias, kernels: kernels.clone() })
     }
 }
 
@@ -174,7 +164,9 @@ impl Operation for Depthwise {
         Ok(y)
     }
 
-    fn bytes(&self) -> usize {
-        (self.taps.len() + self.bias.as_ref().map_or(0, Vec::len)) * size_of::<f32>()
+    fn arrays(&self) -> Arrays {
+        let taps = (TAPS, Array::Float32(self.taps.clone()));
+        let bias = self.bias.clone().map(|bias| (BIAS, Array::Float32(bias)));
+        std::iter::once(taps).chain(bias).collect()
     }
 }

@@ -1,13 +1,15 @@
 //! Causal transposed convolution: a product over the inputs that an output sees, or channel by channel.
 
-use mimi_kernels::{DepthwiseUpsample, Epilogue, PackedMatrix, Rows, Strided, product, upsample};
+use mimi_kernels::{
+    Array, Arrays as _, DepthwiseUpsample, Epilogue, Numbers, PackedMatrix, Rows, Strided, product, upsample,
+};
 
-use super::{Kernels, host};
+use super::{Kernels, TAPS, host};
 use crate::error::Result;
 use crate::finite::check_finite;
 use crate::ops::signal::tensors;
 use crate::ops::state::{Block, Slot, Slots};
-use crate::ops::{Activation, ConvTransposeShape, Operation, Signal, groups, transposed};
+use crate::ops::{Activation, Arrays, ConvTransposeShape, Operation, Signal, Weights, groups, transposed};
 
 /// All groups in one product whose rows are `stride` outputs.
 pub(super) struct Dense {
@@ -22,21 +24,18 @@ impl Dense {
         kernels: &Kernels,
         memory: &mut Slots,
         shape: ConvTransposeShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Self {
-        let ConvTransposeShape { c_in, c_out, kernel, .. } = shape;
-        let dense = groups::ungrouped(weight, c_in, c_out, kernel, shape.groups);
-        let (inputs, outputs) = transposed::offsets(&shape);
-        let matrix = Strided::new(&dense, inputs, outputs);
-        let repeated = bias.map(|bias| bias.repeat(shape.stride));
+        weights: Weights<'_>,
+    ) -> Result<Self> {
+        let ConvTransposeShape { c_in, c_out, kernel, stride, .. } = shape;
         let precision = kernels.precision_for(shape.rows_per_frame);
-        Self {
-            shape,
-            history: memory.slot(&[shape.history(), c_in]),
-            weight: PackedMatrix::new(kernels.level, precision, &matrix, repeated.as_deref()),
-            kernels: kernels.clone(),
-        }
+        let size = ((shape.history() + 1) * c_in, stride * c_out);
+        let weight = kernels.matrix(precision, size, weights, |weight, bias| {
+            let dense = groups::ungrouped(weight, c_in, c_out, kernel, shape.groups);
+            let (inputs, outputs) = transposed::offsets(&shape);
+            let repeated = bias.map(|bias| bias.repeat(stride));
+            PackedMatrix::new(kernels.level, precision, &Strided::new(&dense, inputs, outputs), repeated.as_deref())
+        })?;
+        Ok(Self { shape, history: memory.slot(&[shape.history(), c_in]), weight, kernels: kernels.clone() })
     }
 }
 
@@ -80,8 +79,8 @@ impl Operation for Dense {
         Ok(y)
     }
 
-    fn bytes(&self) -> usize {
-        self.weight.bytes()
+    fn arrays(&self) -> Arrays {
+        self.weight.arrays()
     }
 }
 
@@ -90,14 +89,23 @@ pub(super) struct Depthwise {
     shape: ConvTransposeShape,
     history: Slot,
     /// `(kernel, channels)`.
-    taps: Vec<f32>,
+    taps: Numbers<f32>,
     kernels: Kernels,
 }
 
 impl Depthwise {
-    pub(super) fn new(kernels: &Kernels, memory: &mut Slots, shape: ConvTransposeShape, weight: &[f32]) -> Self {
+    pub(super) fn new(
+        kernels: &Kernels,
+        memory: &mut Slots,
+        shape: ConvTransposeShape,
+        weights: Weights<'_>,
+    ) -> Result<Self> {
         let history = memory.slot(&[shape.history(), shape.c_in]);
-        Self { shape, history, taps: groups::taps(weight, shape.c_in, shape.kernel), kernels: kernels.clone() }
+        let taps = match weights {
+            Weights::Tensors(weight, _) => groups::taps(&weight, shape.c_in, shape.kernel).into(),
+            Weights::Packed(layer, _) => layer.find(TAPS, shape.kernel * shape.c_in)?,
+        };
+        Ok(Self { shape, history, taps, kernels: kernels.clone() })
     }
 }
 
@@ -131,7 +139,7 @@ impl Operation for Depthwise {
         }
     }
 
-    fn bytes(&self) -> usize {
-        self.taps.len() * size_of::<f32>()
+    fn arrays(&self) -> Arrays {
+        vec![(TAPS, Array::Float32(self.taps.clone()))]
     }
 }

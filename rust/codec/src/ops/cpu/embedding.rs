@@ -1,20 +1,30 @@
 //! A table of rows, of which means are taken.
 
+use mimi_kernels::{Array, Arrays as _, Numbers};
+
 use super::Kernels;
 use crate::error::Result;
-use crate::ops::{Embedding, Indices, Signal, embedding_rows};
+use crate::ops::{Arrays, Embedding, Indices, Signal, TableShape, Weights, embedding_rows};
+
+/// What the array is called.
+const ROWS: &str = "rows";
 
 pub(super) struct Table {
     dim: usize,
     /// Rows of a codebook.
     entries: usize,
-    rows: Vec<f32>,
+    rows: Numbers<f32>,
     kernels: Kernels,
 }
 
 impl Table {
-    pub(super) fn new(kernels: &Kernels, dim: usize, entries: usize, rows: Vec<f32>) -> Self {
-        Self { dim, entries, rows, kernels: kernels.clone() }
+    pub(super) fn new(kernels: &Kernels, shape: TableShape, table: Weights<'_>) -> Result<Self> {
+        let TableShape { codebooks, entries, dim } = shape;
+        let rows = match table {
+            Weights::Tensors(rows, _) => rows.into_owned().into(),
+            Weights::Packed(layer, _) => layer.find(ROWS, codebooks.saturating_mul(entries).saturating_mul(dim))?,
+        };
+        Ok(Self { dim, entries, rows, kernels: kernels.clone() })
     }
 }
 
@@ -34,7 +44,7 @@ impl Embedding for Table {
         })
     }
 
-    fn bytes(&self) -> usize {
-        self.rows.len() * size_of::<f32>()
+    fn arrays(&self) -> Arrays {
+        vec![(ROWS, Array::Float32(self.rows.clone()))]
     }
 }

@@ -32,8 +32,4 @@ impl Operation for Gate {
             })
         })
     }
-
-    fn bytes(&self) -> usize {
-        0
-    }
 }

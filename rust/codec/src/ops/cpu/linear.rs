@@ -6,7 +6,7 @@ use super::{Kernels, host};
 use crate::error::Result;
 use crate::ops::signal::tensors;
 use crate::ops::state::Block;
-use crate::ops::{Activation, LinearShape, Operation, Signal};
+use crate::ops::{Activation, Arrays, LinearShape, Operation, Signal, Weights};
 
 pub(super) struct Linear {
     weight: PackedMatrix,
@@ -15,14 +15,12 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    pub(super) fn new(kernels: &Kernels, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Self {
+    pub(super) fn new(kernels: &Kernels, shape: LinearShape, weights: Weights<'_>) -> Result<Self> {
         let precision = if shape.exact { Precision::Float32 } else { kernels.dense_precision(shape.rows_per_frame) };
-        let matrix = Strided::transposed(weight, shape.c_in);
-        Self {
-            weight: PackedMatrix::new(kernels.level, precision, &matrix, bias),
-            activation: shape.activation.map(Activation::of_kernels),
-            kernels: kernels.clone(),
-        }
+        let weight = kernels.matrix(precision, (shape.c_in, shape.c_out), weights, |weight, bias| {
+            PackedMatrix::new(kernels.level, precision, &Strided::transposed(weight, shape.c_in), bias)
+        })?;
+        Ok(Self { weight, activation: shape.activation.map(Activation::of_kernels), kernels: kernels.clone() })
     }
 }
 
@@ -43,7 +41,7 @@ impl Operation for Linear {
         })
     }
 
-    fn bytes(&self) -> usize {
-        self.weight.bytes()
+    fn arrays(&self) -> Arrays {
+        self.weight.arrays()
     }
 }

@@ -16,12 +16,12 @@ mod spare;
 use std::sync::Arc;
 
 use candle_core::{Device, Shape, Tensor};
-use mimi_kernels::{Precision, Threads, simd::Level};
+use mimi_kernels::{PackedMatrix, Precision, Threads, simd::Level};
 
 use super::rotary::Frequencies;
 use super::{
-    Activation, Angles, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, Embedding,
-    LinearShape, Operation, Rotary, Signal, fault_point,
+    Activation, Angles, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, EachBook,
+    Embedding, LinearShape, Operation, Rotary, Signal, TableShape, Weights, fault_point,
 };
 use crate::error::Result;
 use crate::ops::state::{Block, Slots};
@@ -36,6 +36,10 @@ pub(crate) struct Kernels {
     /// How weights are stored that a stream reads for a few rows at a time: their size is what such a product costs.
     precision: Precision,
 }
+
+/// What the arrays are called of convolutions that take each channel by itself.
+const TAPS: &str = "taps";
+const BIAS: &str = "bias";
 
 /// Frames in a block. In a codec of 12.5 frames a second the large weights of a layer with 2 rows in a frame are then read
 /// once for 64.
@@ -67,6 +71,20 @@ impl Kernels {
         if rows_per_frame <= FEW_DENSE_ROWS { self.precision } else { Precision::Float32 }
     }
 
+    /// A matrix `(depth, columns)` and its bias: packed from tensors, or as it was packed before.
+    fn matrix(
+        &self,
+        precision: Precision,
+        shape: (usize, usize),
+        weights: Weights<'_>,
+        pack: impl FnOnce(&[f32], Option<&[f32]>) -> PackedMatrix,
+    ) -> Result<PackedMatrix> {
+        match weights {
+            Weights::Tensors(weight, bias) => Ok(pack(&weight, bias)),
+            Weights::Packed(layer, _) => PackedMatrix::of_arrays(self.level, precision, shape, &layer),
+        }
+    }
+
     /// A signal of `shape`, written by `write`, which finds other signals' values in it.
     fn write(&self, shape: impl Into<Shape>, write: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Signal> {
         fault_point()?;
@@ -87,17 +105,11 @@ impl Backend for Kernels {
         self.level.name()
     }
 
-    fn conv(
-        &self,
-        memory: &mut Slots,
-        shape: ConvShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Result<Box<dyn Operation>> {
+    fn conv(&self, memory: &mut Slots, shape: ConvShape, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
         Ok(if shape.depthwise() {
-            Box::new(conv::Depthwise::new(self, memory, shape, weight, bias))
+            Box::new(conv::Depthwise::new(self, memory, shape, weights)?)
         } else {
-            Box::new(conv::Conv::new(self, memory, shape, weight, bias))
+            Box::new(conv::Conv::new(self, memory, shape, weights)?)
         })
     }
 
@@ -105,30 +117,29 @@ impl Backend for Kernels {
         &self,
         memory: &mut Slots,
         shape: ConvTransposeShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
+        weights: Weights<'_>,
     ) -> Result<Box<dyn Operation>> {
-        Ok(if shape.depthwise() && bias.is_none() && shape.activation.is_none() {
-            Box::new(conv_transpose::Depthwise::new(self, memory, shape, weight))
+        Ok(if shape.depthwise() && !weights.has_bias() && shape.activation.is_none() {
+            Box::new(conv_transpose::Depthwise::new(self, memory, shape, weights)?)
         } else {
-            Box::new(conv_transpose::Dense::new(self, memory, shape, weight, bias))
+            Box::new(conv_transpose::Dense::new(self, memory, shape, weights)?)
         })
     }
 
-    fn linear(&self, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(linear::Linear::new(self, shape, weight, bias)))
+    fn linear(&self, shape: LinearShape, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(linear::Linear::new(self, shape, weights)?))
     }
 
-    fn layer_norm(&self, weight: &[f32], bias: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(norm::LayerNorm::new(self, weight, bias, epsilon)))
+    fn layer_norm(&self, channels: usize, weights: Weights<'_>, epsilon: f64) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(norm::LayerNorm::new(self, channels, weights, epsilon)?))
     }
 
-    fn rms_norm(&self, weight: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(norm::RmsNorm::new(self, weight, epsilon)))
+    fn rms_norm(&self, channels: usize, weights: Weights<'_>, epsilon: f64) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(norm::RmsNorm::new(self, channels, weights, epsilon)?))
     }
 
-    fn snake(&self, rates: &[f32], scales: &[f32]) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(snake::Snake::new(self, rates, scales)))
+    fn snake(&self, channels: usize, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
+        Ok(Box::new(snake::Snake::new(self, channels, weights)?))
     }
 
     fn gate(&self, activation: Activation, channels: usize) -> Result<Box<dyn Operation>> {
@@ -147,12 +158,12 @@ impl Backend for Kernels {
         Ok(Box::new(attention::Ring::new(self, memory, shape)))
     }
 
-    fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>> {
-        Ok(Box::new(codebooks::Books::new(self, dim, books)?))
+    fn codebooks(&self, entries: usize, dim: usize, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>> {
+        Ok(Box::new(codebooks::Books::new(self, entries, dim, books)?))
     }
 
-    fn embedding(&self, dim: usize, entries: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>> {
-        Ok(Box::new(embedding::Table::new(self, dim, entries, table)))
+    fn embedding(&self, shape: TableShape, table: Weights<'_>) -> Result<Box<dyn Embedding>> {
+        Ok(Box::new(embedding::Table::new(self, shape, table)?))
     }
 
     fn block_frames(&self) -> usize {

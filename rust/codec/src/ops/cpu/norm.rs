@@ -1,22 +1,30 @@
 //! Normalisation over the channels.
 
-use mimi_kernels::{layer_norm, rms_norm};
+use mimi_kernels::{Array, Arrays as _, Numbers, layer_norm, rms_norm};
 
 use super::{Kernels, host};
 use crate::error::Result;
 use crate::ops::state::Block;
-use crate::ops::{Operation, Signal, without_residual};
+use crate::ops::{Arrays, Operation, Signal, Weights, without_residual};
+
+/// What the arrays are called.
+const WEIGHT: &str = "weight";
+const BIAS: &str = "bias";
 
 pub(super) struct LayerNorm {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+    weight: Numbers<f32>,
+    bias: Numbers<f32>,
     epsilon: f32,
     kernels: Kernels,
 }
 
 impl LayerNorm {
-    pub(super) fn new(kernels: &Kernels, weight: &[f32], bias: &[f32], epsilon: f64) -> Self {
-        Self { weight: weight.to_vec(), bias: bias.to_vec(), epsilon: epsilon as f32, kernels: kernels.clone() }
+    pub(super) fn new(kernels: &Kernels, channels: usize, weights: Weights<'_>, epsilon: f64) -> Result<Self> {
+        let (weight, bias) = match weights {
+            Weights::Tensors(weight, bias) => (weight.into_owned().into(), bias.unwrap_or_default().to_vec().into()),
+            Weights::Packed(layer, _) => (layer.find(WEIGHT, channels)?, layer.find(BIAS, channels)?),
+        };
+        Ok(Self { weight, bias, epsilon: epsilon as f32, kernels: kernels.clone() })
     }
 }
 
@@ -33,20 +41,24 @@ impl Operation for LayerNorm {
         })
     }
 
-    fn bytes(&self) -> usize {
-        (self.weight.len() + self.bias.len()) * size_of::<f32>()
+    fn arrays(&self) -> Arrays {
+        vec![(WEIGHT, Array::Float32(self.weight.clone())), (BIAS, Array::Float32(self.bias.clone()))]
     }
 }
 
 pub(super) struct RmsNorm {
-    weight: Vec<f32>,
+    weight: Numbers<f32>,
     epsilon: f32,
     kernels: Kernels,
 }
 
 impl RmsNorm {
-    pub(super) fn new(kernels: &Kernels, weight: &[f32], epsilon: f64) -> Self {
-        Self { weight: weight.to_vec(), epsilon: epsilon as f32, kernels: kernels.clone() }
+    pub(super) fn new(kernels: &Kernels, channels: usize, weights: Weights<'_>, epsilon: f64) -> Result<Self> {
+        let weight = match weights {
+            Weights::Tensors(weight, _) => weight.into_owned().into(),
+            Weights::Packed(layer, _) => layer.find(WEIGHT, channels)?,
+        };
+        Ok(Self { weight, epsilon: epsilon as f32, kernels: kernels.clone() })
     }
 }
 
@@ -63,7 +75,7 @@ impl Operation for RmsNorm {
         })
     }
 
-    fn bytes(&self) -> usize {
-        self.weight.len() * size_of::<f32>()
+    fn arrays(&self) -> Arrays {
+        vec![(WEIGHT, Array::Float32(self.weight.clone()))]
     }
 }

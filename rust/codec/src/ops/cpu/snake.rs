@@ -1,21 +1,29 @@
 //! Snake: a sine with a rate and a scale for each channel.
 
-use mimi_kernels as kernels;
+use mimi_kernels::{self as kernels, Array, Arrays as _, Numbers};
 
 use super::{Kernels, host};
 use crate::error::Result;
 use crate::ops::state::Block;
-use crate::ops::{Operation, Signal, without_residual};
+use crate::ops::{Arrays, Operation, Signal, Weights, without_residual};
+
+/// What the arrays are called.
+const RATES: &str = "rates";
+const SCALES: &str = "scales";
 
 pub(super) struct Snake {
-    rates: Vec<f32>,
-    scales: Vec<f32>,
+    rates: Numbers<f32>,
+    scales: Numbers<f32>,
     kernels: Kernels,
 }
 
 impl Snake {
-    pub(super) fn new(kernels: &Kernels, rates: &[f32], scales: &[f32]) -> Self {
-        Self { rates: rates.to_vec(), scales: scales.to_vec(), kernels: kernels.clone() }
+    pub(super) fn new(kernels: &Kernels, channels: usize, weights: Weights<'_>) -> Result<Self> {
+        let (rates, scales) = match weights {
+            Weights::Tensors(rates, scales) => (rates.into_owned().into(), scales.unwrap_or_default().to_vec().into()),
+            Weights::Packed(layer, _) => (layer.find(RATES, channels)?, layer.find(SCALES, channels)?),
+        };
+        Ok(Self { rates, scales, kernels: kernels.clone() })
     }
 }
 
@@ -32,7 +40,7 @@ impl Operation for Snake {
         })
     }
 
-    fn bytes(&self) -> usize {
-        (self.rates.len() + self.scales.len()) * size_of::<f32>()
+    fn arrays(&self) -> Arrays {
+        vec![(RATES, Array::Float32(self.rates.clone())), (SCALES, Array::Float32(self.scales.clone()))]
     }
 }

@@ -9,7 +9,7 @@ use super::embedding::Tables;
 use super::values::{CodeValues, Ready};
 use crate::error::Result;
 use crate::ops::state::Block;
-use crate::ops::{self, Columns, Indices, Signal, fault_point};
+use crate::ops::{self, Columns, EachBook, Indices, Signal, fault_point};
 
 pub(super) struct Books {
     dim: usize,
@@ -25,13 +25,13 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) fn new(card: &Arc<Card>, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Self> {
+    pub(super) fn new(card: &Arc<Card>, dim: usize, books: EachBook<'_, '_>) -> Result<Self> {
         let (mut table, mut lengths, mut measurable) = (Vec::new(), Vec::new(), Vec::new());
         for book in books {
-            let book = book?;
+            let (book, _) = book?.tensors()?;
             let squares = squared_lengths(&book, dim);
             measurable.push(is_measurable(&squares));
-            table.extend(book);
+            table.extend_from_slice(&book);
             lengths.extend(squares);
         }
         let entries = lengths.len() / measurable.len().max(1);

@@ -27,8 +27,8 @@ use mimi_cuda::{Elements, Gpu, Tensor};
 use mimi_kernels::Precision;
 
 use super::{
-    Activation, Attention, AttentionShape, Backend, Block, Codebooks, ConvShape, ConvTransposeShape, Embedding, Given,
-    Layers, LinearShape, Memory, Operation, Rotary, Route, Signal, Step,
+    Activation, Attention, AttentionShape, Backend, Block, Codebooks, ConvShape, ConvTransposeShape, EachBook,
+    Embedding, Given, Layers, LinearShape, Memory, Operation, Rotary, Route, Signal, Step, TableShape, Weights,
 };
 use crate::error::{Error, Result};
 use crate::ops::rotary::Frequencies;
@@ -116,50 +116,49 @@ impl Backend for Cuda {
         self.card.gpu().counts().named().to_vec()
     }
 
-    fn conv(
-        &self,
-        memory: &mut Slots,
-        shape: ConvShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Result<Box<dyn Operation>> {
+    fn conv(&self, memory: &mut Slots, shape: ConvShape, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
+        let (weight, bias) = weights.tensors()?;
         if shape.depthwise() {
-            return Ok(Box::new(conv::Depthwise::new(&self.card, memory, shape, weight, bias)?));
+            return Ok(Box::new(conv::Depthwise::new(&self.card, memory, shape, &weight, bias)?));
         }
         let precision = self.precision_for(shape.rows_per_frame, FEW_ROWS);
-        Ok(Box::new(conv::Conv::new(&self.card, memory, shape, precision, weight, bias)?))
+        Ok(Box::new(conv::Conv::new(&self.card, memory, shape, precision, &weight, bias)?))
     }
 
     fn conv_transpose(
         &self,
         memory: &mut Slots,
         shape: ConvTransposeShape,
-        weight: &[f32],
-        bias: Option<&[f32]>,
+        weights: Weights<'_>,
     ) -> Result<Box<dyn Operation>> {
+        let (weight, bias) = weights.tensors()?;
         if shape.depthwise() && bias.is_none() && shape.activation.is_none() {
-            return Ok(Box::new(conv_transpose::Depthwise::new(&self.card, memory, shape, weight)?));
+            return Ok(Box::new(conv_transpose::Depthwise::new(&self.card, memory, shape, &weight)?));
         }
         let precision = self.precision_for(shape.rows_per_frame, FEW_ROWS);
-        Ok(Box::new(conv_transpose::Dense::new(&self.card, memory, shape, precision, weight, bias)?))
+        Ok(Box::new(conv_transpose::Dense::new(&self.card, memory, shape, precision, &weight, bias)?))
     }
 
-    fn linear(&self, shape: LinearShape, weight: &[f32], bias: Option<&[f32]>) -> Result<Box<dyn Operation>> {
+    fn linear(&self, shape: LinearShape, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
+        let (weight, bias) = weights.tensors()?;
         let compact = self.precision_for(shape.rows_per_frame, FEW_DENSE_ROWS);
         let precision = if shape.exact { Precision::Float32 } else { compact };
-        Ok(Box::new(linear::Linear::new(&self.card, shape, precision, weight, bias)?))
+        Ok(Box::new(linear::Linear::new(&self.card, shape, precision, &weight, bias)?))
     }
 
-    fn layer_norm(&self, weight: &[f32], bias: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(norm::Normalise::new(&self.card, weight, Some(bias), epsilon)?))
+    fn layer_norm(&self, _: usize, weights: Weights<'_>, epsilon: f64) -> Result<Box<dyn Operation>> {
+        let (weight, bias) = weights.tensors()?;
+        Ok(Box::new(norm::Normalise::new(&self.card, &weight, bias, epsilon)?))
     }
 
-    fn rms_norm(&self, weight: &[f32], epsilon: f64) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(norm::Normalise::new(&self.card, weight, None, epsilon)?))
+    fn rms_norm(&self, _: usize, weights: Weights<'_>, epsilon: f64) -> Result<Box<dyn Operation>> {
+        let (weight, _) = weights.tensors()?;
+        Ok(Box::new(norm::Normalise::new(&self.card, &weight, None, epsilon)?))
     }
 
-    fn snake(&self, rates: &[f32], scales: &[f32]) -> Result<Box<dyn Operation>> {
-        Ok(Box::new(pointwise::Snake::new(&self.card, rates, scales)?))
+    fn snake(&self, _: usize, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
+        let (rates, scales) = weights.tensors()?;
+        Ok(Box::new(pointwise::Snake::new(&self.card, &rates, scales.unwrap_or_default())?))
     }
 
     fn gate(&self, activation: Activation, channels: usize) -> Result<Box<dyn Operation>> {
@@ -182,12 +181,13 @@ impl Backend for Cuda {
         Ok(Box::new(attention::Ring::new(&self.card, memory, shape)))
     }
 
-    fn codebooks(&self, dim: usize, books: &mut dyn Iterator<Item = Result<Vec<f32>>>) -> Result<Box<dyn Codebooks>> {
+    fn codebooks(&self, _: usize, dim: usize, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>> {
         Ok(Box::new(codebooks::Books::new(&self.card, dim, books)?))
     }
 
-    fn embedding(&self, dim: usize, entries: usize, table: Vec<f32>) -> Result<Box<dyn Embedding>> {
-        Ok(Box::new(embedding::Table::new(&self.card, dim, entries, &table)?))
+    fn embedding(&self, shape: TableShape, table: Weights<'_>) -> Result<Box<dyn Embedding>> {
+        let (table, _) = table.tensors()?;
+        Ok(Box::new(embedding::Table::new(&self.card, shape.dim, shape.entries, &table)?))
     }
 
     fn block_frames(&self) -> usize {

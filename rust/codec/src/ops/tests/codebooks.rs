@@ -39,7 +39,9 @@ fn search_of_every_shape() {
     let random = &mut Random::new(81);
     for (dim, entries, count) in [(1, 2, 1), (3, 8, 3), (10, 33, 5), (64, 256, 4), (100, 1024, 2)] {
         let books: Vec<Vec<f32>> = (0..count).map(|_| random.floats(entries * dim)).collect();
-        let made = made(1, |backend, _| backend.codebooks(dim, &mut books.iter().map(|book| Ok(book.clone()))));
+        let made = made(1, |backend, _| {
+            backend.codebooks(entries, dim, &mut books.iter().map(|book| Ok(book.clone().into())))
+        });
         for vectors in [1, 2, 17, 30] {
             let x = random.floats(vectors * dim);
             let expected = definition(&books, dim, &x);
@@ -63,7 +65,7 @@ fn search_of_every_shape() {
 fn ties_go_to_the_first() {
     // Each entry twice, and vectors half-way between two entries.
     let book: Vec<f32> = [0.0, 1.0, 0.0, 1.0, 2.0, 2.0].into();
-    let made = made(1, |backend, _| backend.codebooks(1, &mut [Ok(book.clone())].into_iter()));
+    let made = made(1, |backend, _| backend.codebooks(6, 1, &mut [Ok(book.clone().into())].into_iter()));
     for made in &made {
         let codes = search(&*made.operation, &[0.0, 0.5, 1.0, 1.5, 2.0, -1.0], (6, 1), 1).unwrap();
         assert_eq!(codes, [0, 0, 1, 1, 4, 0], "{}", made.name);
@@ -76,7 +78,7 @@ fn sums() {
     let (dim, entries, count) = (7, 16, 4);
     let books: Vec<Vec<f32>> = (0..count).map(|_| random.floats(entries * dim)).collect();
     for (name, backend) in backends() {
-        let codebooks = backend.codebooks(dim, &mut books.iter().map(|book| Ok(book.clone()))).unwrap();
+        let codebooks = backend.codebooks(entries, dim, &mut books.iter().map(|book| Ok(book.clone().into()))).unwrap();
         for (vectors, used) in [(1, 1), (5, 2), (9, 4)] {
             let codes: Vec<u32> = (0..vectors * used).map(|_| random.below(entries as u64) as u32).collect();
             let sum = codebooks.sum(&Indices::host(codes.clone(), used), Columns::all(used), None).unwrap();
@@ -96,7 +98,7 @@ fn sums() {
 
 #[test]
 fn no_code_where_distances_overflow() {
-    for made in made(1, |backend, _| backend.codebooks(2, &mut [Ok(vec![1.0, 0.0, -1.0, 0.0])].into_iter())) {
+    for made in made(1, |backend, _| backend.codebooks(2, 2, &mut [Ok(vec![1.0, 0.0, -1.0, 0.0].into())].into_iter())) {
         for wrong in [f32::NAN, f32::INFINITY, 1e30] {
             let outcome = search(&*made.operation, &[1.0, 0.0, 0.0, wrong], (2, 2), 1);
             assert!(matches!(outcome, Err(crate::Error::Numeric(_))), "{}, {wrong}: {outcome:?}", made.name);

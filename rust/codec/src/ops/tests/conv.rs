@@ -78,7 +78,8 @@ fn blocks_of_all_sessions_are_the_whole_clip() {
             let random = &mut Random::new(seed as u64);
             let weight = random.eighths(shape.c_out * shape.c_in / shape.groups * shape.kernel);
             let bias = (seed % 3 > 0).then(|| random.eighths(shape.c_out));
-            let mut made = made(SESSIONS, |backend, layout| backend.conv(layout, shape, &weight, bias.as_deref()));
+            let mut made =
+                made(SESSIONS, |backend, layout| backend.conv(layout, shape, Weights::of(&weight, bias.as_deref())));
             let mut clips: [Vec<f32>; SESSIONS] = Default::default();
             let mut given: [Vec<f32>; SESSIONS] = Default::default();
             for cut in &CUTS {
@@ -107,7 +108,7 @@ fn a_session_that_is_reset_begins_anew() {
         let shape = shape((3, 4), (6, 2, 1), edge);
         let random = &mut Random::new(41);
         let (weight, bias) = (random.eighths(3 * 4 * 6), random.eighths(4));
-        let mut made = made(2, |backend, layout| backend.conv(layout, shape, &weight, Some(&bias)));
+        let mut made = made(2, |backend, layout| backend.conv(layout, shape, Weights::of(&weight, Some(&bias))));
         let both = Cut { rows: &[0, 1], strides: 4, end: false };
         let (first, second) = (random.eighths(2 * 8 * 3), random.eighths(2 * 8 * 3));
         for made in &mut made {
@@ -132,7 +133,8 @@ fn residual_and_activation() {
             let shape = ConvShape { activation: Some(activation), groups, ..shape };
             let random = &mut Random::new(42);
             let (weight, bias) = (random.eighths(c_out * c_in / groups * kernel), random.eighths(c_out));
-            let mut made = made(SESSIONS, |backend, layout| backend.conv(layout, shape, &weight, Some(&bias)));
+            let mut made =
+                made(SESSIONS, |backend, layout| backend.conv(layout, shape, Weights::of(&weight, Some(&bias))));
             for (i, cut) in CUTS.iter().enumerate() {
                 let x =
                     signal(&random.eighths(cut.rows.len() * cut.strides * c_in), (cut.rows.len(), cut.strides, c_in));
@@ -155,7 +157,7 @@ fn a_block_in_pieces_is_a_block() {
         let weight = random.eighths(shape.c_out * shape.c_in / shape.groups * shape.kernel);
         let steps = 9 * shape.stride;
         let x = signal(&random.eighths(2 * steps * shape.c_in), (2, steps, shape.c_in));
-        let make = |backend: &dyn Backend, memory: &mut Slots| backend.conv(memory, shape, &weight, None);
+        let make = |backend: &dyn Backend, memory: &mut Slots| backend.conv(memory, shape, Weights::of(&weight, None));
         for (whole, cut) in made(2, make).into_iter().zip(made(2, make)) {
             let at_once = whole.operation.forward(&x, None, &Block::new(&whole.state, &[0, 1], false)).unwrap();
             let block = Block::new(&cut.state, &[0, 1], false);

@@ -59,8 +59,9 @@ fn blocks_of_all_sessions_are_the_whole_clip() {
         let random = &mut Random::new(seed as u64);
         let weight = random.eighths(c_in * c_out / groups * kernel);
         let bias = with_bias.then(|| random.eighths(c_out));
-        let mut made =
-            made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, &weight, bias.as_deref()));
+        let mut made = made(SESSIONS, |backend, layout| {
+            backend.conv_transpose(layout, shape, Weights::of(&weight, bias.as_deref()))
+        });
         let mut clips: [Vec<f32>; SESSIONS] = Default::default();
         let mut given: [Vec<f32>; SESSIONS] = Default::default();
         for cut in &CUTS {
@@ -88,7 +89,8 @@ fn activation_at_the_end() {
         let shape = ConvTransposeShape { activation: Some(Activation::Elu), ..shape(c_in, c_out, 2, groups) };
         let random = &mut Random::new(51);
         let (weight, bias) = (random.eighths(c_in * c_out / groups * 4), random.eighths(c_out));
-        let mut made = made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, &weight, Some(&bias)));
+        let mut made =
+            made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, Weights::of(&weight, Some(&bias))));
         for cut in &CUTS {
             let (rows, steps) = (cut.rows.len(), cut.strides);
             let x = signal(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
@@ -104,7 +106,8 @@ fn a_residual_is_added() {
         let shape = shape(c_in, c_out, 2, groups);
         let random = &mut Random::new(52);
         let weight = random.eighths(c_in * c_out / groups * 4);
-        let mut made = made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, &weight, None));
+        let mut made =
+            made(SESSIONS, |backend, layout| backend.conv_transpose(layout, shape, Weights::of(&weight, None)));
         for cut in &CUTS {
             let (rows, steps) = (cut.rows.len(), cut.strides);
             let x = signal(&random.eighths(rows * steps * c_in), (rows, steps, c_in));

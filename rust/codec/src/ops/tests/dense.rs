@@ -1,7 +1,7 @@
 //! Dense layers, norms and functions of values: what has no memory.
 
 use super::*;
-use crate::ops::{Activation, ConvShape, ConvTransposeShape, Edge, Indices, LinearShape};
+use crate::ops::{Activation, ConvShape, ConvTransposeShape, Edge, Indices, LinearShape, TableShape};
 
 fn linear(c_in: usize, c_out: usize, activation: Option<Activation>) -> LinearShape {
     LinearShape { c_in, c_out, rows_per_frame: 2, activation, exact: false }
@@ -27,7 +27,7 @@ fn linear_of_every_shape() {
             let x = signal(&random.eighths(rows * steps * c_in), (rows, steps, c_in));
             let residual = signal(&random.eighths(rows * steps * c_out), (rows, steps, c_out));
             for (bias, residual) in [(None, None), (Some(bias.as_slice()), None), (None, Some(&residual))] {
-                let made = made(1, |backend, _| backend.linear(linear(c_in, c_out, None), &weight, bias));
+                let made = made(1, |backend, _| backend.linear(linear(c_in, c_out, None), Weights::of(&weight, bias)));
                 let outs = made.map(|made| made.operation.forward(&x, residual, &Block::without_state()).unwrap());
                 agree(&outs, |_| 0.0, &format!("{rows} x {steps} x {c_in} to {c_out}"));
             }
@@ -64,11 +64,11 @@ fn operations_take_signals_of_any_layout() {
         let x = signal_of(&x);
         let made = made(SESSIONS, |backend, memory| {
             Ok([
-                backend.conv(memory, conv, &weight, None)?,
-                backend.conv_transpose(memory, up, &weight, None)?,
-                backend.conv_transpose(memory, depthwise, &taps, None)?,
-                backend.linear(linear(c_in, c_out, None), &weight[..c_in * c_out], None)?,
-                backend.layer_norm(&scale, &shift, 1e-5)?,
+                backend.conv(memory, conv, Weights::of(&weight, None))?,
+                backend.conv_transpose(memory, up, Weights::of(&weight, None))?,
+                backend.conv_transpose(memory, depthwise, Weights::of(&taps, None))?,
+                backend.linear(linear(c_in, c_out, None), Weights::of(&weight[..c_in * c_out], None))?,
+                backend.layer_norm(c_in, Weights::of(&scale, Some(&shift)), 1e-5)?,
             ])
         });
         let outs = made.map(|mut made| {
@@ -93,7 +93,9 @@ fn linear_with_an_activation() {
     let residual = signal(&random.eighths(2 * 10 * 35), (2, 10, 35));
     for activation in ACTIVATIONS {
         for residual in [None, Some(&residual)] {
-            let made = made(1, |backend, _| backend.linear(linear(6, 35, Some(activation)), &weight, Some(&bias)));
+            let made = made(1, |backend, _| {
+                backend.linear(linear(6, 35, Some(activation)), Weights::of(&weight, Some(&bias)))
+            });
             let outs = made.map(|made| made.operation.forward(&x, residual, &Block::without_state()).unwrap());
             agree(&outs, activation_error, &format!("{activation:?}"));
         }
@@ -107,7 +109,7 @@ fn layer_norm() {
         let (weight, bias) = (random.floats(channels), random.floats(channels));
         for (rows, steps) in [(1, 1), (3, 4)] {
             let x = signal(&random.floats(rows * steps * channels), (rows, steps, channels));
-            let made = made(1, |backend, _| backend.layer_norm(&weight, &bias, 1e-5));
+            let made = made(1, |backend, _| backend.layer_norm(weight.len(), Weights::of(&weight, Some(&bias)), 1e-5));
             let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
             // Sums of `channels` terms on both sides, over a deviation that two near values of two can make small.
             let allowed = if channels == 2 { 1e-4 } else { 4.0 * (channels + 10) as f32 * ROUNDING };
@@ -123,7 +125,7 @@ fn rms_norm() {
         let weight = random.floats(channels);
         for (rows, steps) in [(1, 1), (3, 4)] {
             let x = signal(&random.floats(rows * steps * channels), (rows, steps, channels));
-            let made = made(1, |backend, _| backend.rms_norm(&weight, 1e-5));
+            let made = made(1, |backend, _| backend.rms_norm(weight.len(), Weights::of(&weight, None), 1e-5));
             let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
             // A sum of `channels` squares on both sides, a root and a division; results are of size sqrt(channels).
             let allowed = (channels + 10) as f32 * ROUNDING * (channels as f32).sqrt();
@@ -141,7 +143,7 @@ fn snake() {
         let x = tensor(&random.floats(2 * 5 * channels), (2, 5, channels)).affine(4.0, 0.0).unwrap();
         for x in [x.clone(), x.narrow(1, 2, 2).unwrap(), x.narrow(0, 1, 0).unwrap()] {
             let x = signal_of(&x);
-            let made = made(1, |backend, _| backend.snake(&rates, &scales));
+            let made = made(1, |backend, _| backend.snake(rates.len(), Weights::of(&rates, Some(&scales))));
             let outs = made.map(|made| made.operation.forward(&x, None, &Block::without_state()).unwrap());
             // The sine's argument, of size 12 e at most, is rounded on one side; its square has twice its error, times a
             // scale of e at most.
@@ -174,8 +176,9 @@ fn means_of_rows() {
         let codes: Vec<u32> = (0..vectors * count).map(|_| random.below(20) as u32).collect();
         // Each codebook has its part of the table.
         let rows: Vec<u32> = codes.iter().enumerate().map(|(i, code)| (i % count * 20) as u32 + code).collect();
+        let shape = TableShape { codebooks: count, entries: 20, dim };
         let means = backends().map(|(name, backend)| {
-            let mean = backend.embedding(dim, 20, table.clone()).unwrap();
+            let mean = backend.embedding(shape, table.clone().into()).unwrap();
             let mean = mean.mean(&Indices::host(codes.clone(), count)).unwrap();
             assert_eq!(mean.dims(), [1, vectors, dim], "{name}");
             floats(&mean)

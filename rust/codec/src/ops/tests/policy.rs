@@ -27,8 +27,8 @@ fn convolutions(precision: Precision, rows_per_frame: usize) -> [usize; 2] {
         ConvTransposeShape { c_in, c_out, kernel: 2 * stride, stride, groups: 1, rows_per_frame, activation: None };
     let backend = kernels(precision);
     [
-        backend.conv(memory, conv, &weight, None).unwrap().bytes(),
-        backend.conv_transpose(memory, transposed, &weight, None).unwrap().bytes(),
+        backend.conv(memory, conv, Weights::of(&weight, None)).unwrap().bytes(),
+        backend.conv_transpose(memory, transposed, Weights::of(&weight, None)).unwrap().bytes(),
     ]
 }
 
@@ -50,7 +50,7 @@ fn dense_layers_are_kept_small_unless_they_must_be_exact_or_have_many_rows() {
     let weight = vec![0.5; 64 * 64];
     let bytes = |precision, rows_per_frame, exact| {
         let shape = LinearShape { c_in: 64, c_out: 64, rows_per_frame, activation: None, exact };
-        kernels(precision).linear(shape, &weight, None).unwrap().bytes()
+        kernels(precision).linear(shape, Weights::of(&weight, None)).unwrap().bytes()
     };
     let whole = bytes(Precision::Float32, 2, false);
     for precision in [Precision::Bfloat16, Precision::Int8] {
@@ -81,9 +81,9 @@ fn a_residual_is_refused_where_there_is_no_sum() {
     for (name, backend) in backends() {
         let operations = [
             backend.activation(Activation::Elu),
-            backend.layer_norm(&[1.0; 2], &[0.0; 2], 1e-5),
-            backend.rms_norm(&[1.0; 2], 1e-5),
-            backend.snake(&[1.0; 2], &[1.0; 2]),
+            backend.layer_norm(2, Weights::of(&[1.0; 2], Some(&[0.0; 2])), 1e-5),
+            backend.rms_norm(2, Weights::of(&[1.0; 2], None), 1e-5),
+            backend.snake(2, Weights::of(&[1.0; 2], Some(&[1.0; 2]))),
             backend.gate(Activation::Silu, 1),
         ]
         .map(Result::unwrap);

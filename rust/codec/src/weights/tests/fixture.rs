@@ -15,6 +15,7 @@ use crate::layers::codebook_entries;
 use crate::parts::Parts;
 use crate::plan::{Kind, TensorSpec};
 pub(crate) use crate::temp_dir::TempDir;
+use crate::weights::{Checkpoint, Stored};
 
 /// An opened checkpoint, as the tests look at it.
 pub(crate) struct Codec(Opened<'static>);
@@ -30,16 +31,23 @@ pub(crate) fn open(path: &Path) -> Result<Codec> {
 }
 
 impl Codec {
+    fn checkpoint(&self) -> &Checkpoint<'static> {
+        match &self.0.weights {
+            Stored::Tensors(checkpoint) => checkpoint,
+            Stored::Packed(_) => panic!("tensors"),
+        }
+    }
+
     pub(crate) fn layout(&self) -> &'static str {
-        self.0.checkpoint.layout().name
+        self.checkpoint().layout().name
     }
 
     pub(crate) fn prefix(&self) -> &str {
-        self.0.checkpoint.prefix()
+        self.checkpoint().prefix()
     }
 
     pub(crate) fn parts(&self) -> Parts {
-        self.0.checkpoint.parts()
+        self.checkpoint().parts()
     }
 
     pub(crate) fn config(&self) -> MimiConfig {
@@ -48,15 +56,15 @@ impl Codec {
 
     pub(crate) fn check(&self, parts: Parts, num_codebooks: Option<usize>) -> Result<()> {
         let plan = &self.0.description.plan;
-        self.0.checkpoint.check(&plan.needed(parts, num_codebooks)?.tensors())
+        self.checkpoint().check(&plan.needed(parts, num_codebooks)?.tensors())
     }
 
     pub(crate) fn read(&self, name: &str) -> Result<Vec<f32>> {
-        self.0.checkpoint.read(name)
+        self.checkpoint().read(name)
     }
 
     pub(crate) fn read_codebook(&self, name: &str, dim: usize) -> Result<Vec<f32>> {
-        codebook_entries(&self.0.checkpoint, name, "embed_sum", dim)
+        codebook_entries(self.checkpoint(), name, "embed_sum", dim)
     }
 
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
