@@ -116,6 +116,6 @@ class TestTrial:
         assert self.TRY["LICENCES"] == set(licences)
         self.TRY["check"](self.wheel(tmp_path, "good", licences, 6_000_000))
         with pytest.raises(SystemExit, match="it is too large"):
-            self.TRY["check"](self.wheel(tmp_path, "large", licences, 7_000_000))
+            self.TRY["check"](self.wheel(tmp_path, "large", licences, 8_000_000))
         with pytest.raises(SystemExit, match=f"it lacks {{'{licences[-1]}'}}"):
             self.TRY["check"](self.wheel(tmp_path, "bare", licences[:-1]))
