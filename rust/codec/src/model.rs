@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::codecs::{CodecKind, Family, Opened};
 use crate::error::{Error, Result};
 use crate::layers::{Builder, Chain, Embedding, Held, Quantizer};
-use crate::ops::{Attention, Backend, Block, Flow, Indices, Route, Signal, Slots};
+use crate::ops::{Attention, Backend, Block, Flow, Given, Indices, Layers, Route, Signal, Slots, Step};
 use crate::options::{Device, LoadOptions};
 use crate::parts::Parts;
 use crate::plan::{self, Plan, Rest};
@@ -42,6 +42,13 @@ struct Inner {
     /// The packed file that the weights are read from, if they are.
     mapped: Option<Mapped>,
     fingerprints: Fingerprints,
+}
+
+impl Inner {
+    /// Asked before weights are read: those of a packed file may have been changed, or be gone.
+    fn check_mapped(&self) -> Result<()> {
+        self.mapped.as_ref().map_or(Ok(()), Mapped::check)
+    }
 }
 
 /// A chain of a codec, and what a stream through it remembers.
@@ -301,6 +308,12 @@ impl Model {
         }
     }
 
+    /// Takes a step through layers of the model, whose weights are as they were loaded.
+    pub(crate) fn run(&self, step: Step<'_>, layers: Layers<'_>) -> Result<Given> {
+        self.inner.check_mapped()?;
+        self.backend().run(step, layers)
+    }
+
     /// Takes a block through the layers of a half, and those between codes and latents.
     pub(crate) fn through(
         &self,
@@ -310,9 +323,6 @@ impl Model {
         block: &Block<'_>,
         frames: usize,
     ) -> Result<Flow> {
-        if let Some(mapped) = &self.inner.mapped {
-            mapped.check()?;
-        }
         let x = match flow {
             Flow::Signal(x) => x,
             Flow::Codes(codes) => self.embed(&codes)?.in_rows(codes.vectors / frames)?,

@@ -83,7 +83,7 @@ impl Codebook {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.matrix.bytes() + self.screen.as_ref().map_or(0, Screen::bytes)
+        self.arrays().iter().map(|(_, array)| array.bytes().len()).sum()
     }
 
     /// Adds entry `code` to `sum`.

@@ -89,10 +89,6 @@ impl Screen {
         arrays
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.matrix.bytes() + size_of_val::<[f32]>(&self.slack)
-    }
-
     /// Values of [`Self::nearest`] for each row of `x`.
     pub(crate) fn look(&self, x: &Rows<'_>, values: &mut [f32], threads: &Threads) {
         product(x, (self.matrix.depth, 0), &self.matrix, Epilogue::default(), values, threads);

@@ -13,8 +13,10 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Device`] for a model that does not run on the kernels of the processor; [`Error::File`] where the file
-    /// cannot be written. What was there is then left as it was.
+    /// cannot be written, or the packed file that the model was loaded from has changed. What was there is then left as it
+    /// was.
     pub fn save_packed(&self, path: &Path) -> Result<()> {
+        self.inner.check_mapped()?;
         let Inner { family, plan, config, module, options, held, .. } = &*self.inner;
         if options.device != Device::Cpu {
             let message =

@@ -96,7 +96,6 @@ impl Model {
             let step = Step { block: alone, input, frames, route: Route::Quantize(codebooks) };
             let quantizer = self.quantizer()?;
             let codes = self
-                .backend()
                 .run(step, &|latents| Ok(Flow::Codes(quantizer.encode(&latents.into_signal()?, codebooks, alone)?)));
             data.extend(
                 codes.and_then(Given::into_codes).map_err(|error| blame(error, block, "latents", Error::Latents))?,
@@ -128,7 +127,7 @@ impl Model {
             let (count, frames) = (codes.codebooks, block.len() / codes.codebooks);
             let input = Source::Codes(memory::copy(block)?, count);
             let step = Step { block: &Block::without_state(), input, frames, route: Route::Embed(count) };
-            let latents = self.backend().run(step, &|codes| Ok(Flow::Signal(self.embed(&codes.into_codes()?)?)))?;
+            let latents = self.run(step, &|codes| Ok(Flow::Signal(self.embed(&codes.into_codes()?)?)))?;
             let floats = latents.into_floats()?;
             check_finite(&floats, "latents")?;
             data.extend(floats);

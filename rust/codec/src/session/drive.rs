@@ -112,7 +112,7 @@ impl Stream {
         let (input, route) = self.input(parts, cut)?;
         let block = Block::new(&self.state, &cut.rows, cut.end == Some(Padding::Transformers));
         let step = Step { block: &block, input, frames: cut.frames, route };
-        let given = model.backend().run(step, &|flow| model.through(half, flow, route, &block, cut.frames))?;
+        let given = model.run(step, &|flow| model.through(half, flow, route, &block, cut.frames))?;
         self.output(given, cut, outputs)
     }
 

@@ -1,7 +1,7 @@
 //! Safetensors files, read tensor by tensor at the positions that their headers give.
 //!
-//! Nothing is mapped (a file truncated under a map would kill the process) and no file is read as a whole. A file may also
-//! lie in memory. Every size is checked against the file's length before memory is asked for.
+//! Tensors are not mapped (a file truncated under a map would kill the process; `packed/` says what packed files do about
+//! that), and no file is read as a whole. A file may also lie in memory. Every size is checked against the file's length before memory is asked for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;

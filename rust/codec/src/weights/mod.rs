@@ -12,7 +12,6 @@ mod file;
 mod fingerprint;
 mod layout;
 mod packed;
-
 mod save;
 mod source;
 #[cfg(test)]
@@ -23,7 +22,6 @@ pub(crate) use fingerprint::Fingerprints;
 pub(crate) use layout::{Found, Layout, Spelled, detect};
 pub use packed::check_packed;
 pub(crate) use packed::{Description as PackedDescription, Layer, Mapped, Packed, write as write_packed};
-
 pub(crate) use source::Files;
 
 /// A codec's weights where they are kept.

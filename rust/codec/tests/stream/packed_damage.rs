@@ -152,11 +152,16 @@ fn a_file_that_is_changed_while_it_is_in_use_is_an_error() {
         let mut stream = EncoderStream::new(&model, 1, 2).unwrap();
         stream.push(&[Some(&clip)]).unwrap();
         let before = stream.save().unwrap();
+        let latents = model.encode_latents(&clip).unwrap();
+        let codes = Random::new(114).codes(&model, 2, 3);
         change(&mut writable(&path));
         for error in [
             model.encode(&clip, 2).unwrap_err(),
-            model.decode(&Random::new(114).codes(&model, 2, 3)).unwrap_err(),
+            model.decode(&codes).unwrap_err(),
             model.encode_latents(&clip).unwrap_err(),
+            model.latents_to_codes(&latents, 2).unwrap_err(),
+            model.codes_to_latents(&codes).unwrap_err(),
+            model.save_packed(&directory.join("again")).unwrap_err(),
             stream.push(&[Some(&clip)]).unwrap_err(),
         ] {
             assert!(matches!(error, Error::File { .. }), "{error}");
