@@ -35,19 +35,21 @@ settings.load_profile("codec")
 
 # There are systems and Pythons for which these have no wheels. Tests that import one of them are then skipped.
 OPTIONAL = (
-    *(
-        "argcomplete",
-        "av",
-        "datasets",
-        "lhotse",
-        "matplotlib",
-        "playwright",
-        "polars",
-        "pyarrow",
-        "pystoi",
-        "soundfile",
-    ),
-    *("soxr", "torch", "tqdm", "transformers", "webdataset"),
+    "argcomplete",
+    "av",
+    "datasets",
+    "lhotse",
+    "matplotlib",
+    "playwright",
+    "polars",
+    "pyarrow",
+    "pystoi",
+    "soundfile",
+    "soxr",
+    "torch",
+    "tqdm",
+    "transformers",
+    "webdataset",
 )
 ABSENT = [name for name in OPTIONAL if find_spec(name) is None]
 collect_ignore = ["family", "pocket"] if "torch" in ABSENT else []  # all of them, with their fixtures

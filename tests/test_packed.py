@@ -1,9 +1,11 @@
 """Packed files: the same codes and sound, shared pages, and typed errors for files that are not right."""
 
+import json
 import os
 import pickle
 import shutil
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +113,14 @@ def test_weights_of_another_processor(packed, tmp_path):
     # The description has a checksum, so that it cannot be changed by chance.
     path.write_bytes(whole.replace(simd.encode(), b"x" * len(simd), 1))
     with pytest.raises(LoadError, match="the checksum is another"):
+        mimi_codec.load(path)
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    text = header["__metadata__"]["mimi_packed"][9:].replace(simd, "x" * len(simd), 1)
+    header["__metadata__"]["mimi_packed"] = f"{zlib.crc32(text.encode()):08x} {text}"
+    sealed = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    path.write_bytes(whole[:8] + sealed.ljust(length) + whole[8 + length :])
+    with pytest.raises(LoadError, match=f"expected weights packed for {simd}, which runs here, got some for x"):
         mimi_codec.load(path)
 
 

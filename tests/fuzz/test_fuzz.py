@@ -1,6 +1,7 @@
 """Short campaigns, the same at every run; `python tests/fuzz/run.py` makes long ones."""
 
 import random
+from contextlib import closing
 
 import pytest
 import stream_machine
@@ -34,11 +35,8 @@ def test_states():
 
 
 def test_weights():
-    target = Weights()
-    try:
+    with closing(Weights()) as target:
         outcomes = run(target, 1500)
-    finally:
-        target.close()
     assert outcomes["accepted"] > 100
     assert outcomes["LoadError"] > 500
     assert outcomes["ConfigError"] > 50
@@ -46,22 +44,16 @@ def test_weights():
 
 
 def test_packed_files():
-    target = PackedFiles()
-    try:
+    with closing(PackedFiles()) as target:
         outcomes = run(target, 1500)
-    finally:
-        target.close()
     assert outcomes["accepted"] > 50
     assert outcomes["LoadError"] > 500
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_of_the_family(kind):
-    target = FamilyWeights(kind)
-    try:
+    with closing(FamilyWeights(kind)) as target:
         outcomes = run(target, 400)
-    finally:
-        target.close()
     assert outcomes["accepted"] > 20
     assert outcomes["LoadError"] > 100
     assert outcomes["ConfigError"] > 10
