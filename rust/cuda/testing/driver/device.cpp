@@ -79,6 +79,14 @@ Result cuDriverGetVersion(int* version) {
     return SUCCESS;
 }
 
+// NVRTC asks whatever `libcuda.so.1` it finds for the tables by which it shares the driver's cache of what was
+// compiled. Told that there are none, it goes on without the cache. Where a driver lacks this function, which real ones
+// have, NVRTC 12.9 to 13.5 end the process: they read what they did not get.
+Result cuGetExportTable(const void** table, const void*) {
+    *table = nullptr;
+    return NOT_FOUND;
+}
+
 Result cuGetErrorName(Result error, const char** name) {
     switch (error) {
         case INVALID_VALUE: *name = "CUDA_ERROR_INVALID_VALUE"; break;
