@@ -4,12 +4,15 @@
 //! lies: keys in tiles of 64 positions, channel by channel, so that scores are plain runs of multiply-adds; values position
 //! by position. Each sum is taken from the oldest position to the newest wherever the ring begins.
 
+mod ahead;
+mod answer;
 mod canonical;
 
 use std::ops::Range;
 
 use crate::simd::{Kernel, Level, MAX_LANES, Simd};
 use crate::threads::{Shared, Threads};
+use answer::Scratch;
 
 pub use canonical::{cache_of_window, window_of_cache};
 
@@ -164,8 +167,7 @@ impl Kernel for Attend<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let shape = *self.shape;
-        let mut query = vec![0.0; shape.head_dim];
-        let mut scores = vec![0.0; shape.window.next_multiple_of(MAX_LANES) + MAX_LANES];
+        let mut scratch = Scratch::new(&shape);
         let served = shape.heads / shape.kv_heads;
         let steps = self.new.rotary.len() / shape.head_dim;
         for from in (0..steps).step_by(BLOCK) {
@@ -173,34 +175,19 @@ impl Kernel for Attend<'_> {
             for step in block.clone() {
                 self.remember(step);
             }
-            for step in block {
-                let window = self.window(step);
-                let rotary = &self.new.rotary[step * shape.head_dim..][..shape.head_dim];
+            for step in block.clone().step_by(2) {
                 for head in self.kv_head * served..(self.kv_head + 1) * served {
-                    rotate(rotary, self.channels(step, head), &mut query);
-                    let scale = 1.0 / (shape.head_dim as f32).sqrt();
-                    query.iter_mut().for_each(|q| *q *= scale);
-                    self.score(s, &window, &query, &mut scores);
-                    let total = softmax(s, &mut scores[..window.len().next_multiple_of(S::LANES)]);
-                    let at = (step * shape.heads + head) * shape.head_dim;
-                    // SAFETY: `out` has `head_dim` floats for each step and head, and this head is nobody else's.
-                    let out = unsafe { std::slice::from_raw_parts_mut(self.out.get().add(at), shape.head_dim) };
-                    self.gather(s, &window, &scores, 1.0 / total, out);
+                    let last = step + 2 >= steps && head + 1 == (self.kv_head + 1) * served;
+                    scratch.asks = [step == 0 && head == self.kv_head * served, last];
+                    // Two queries read the ring once.
+                    if step + 1 < block.end {
+                        self.answer::<S, 2>(s, step, head, &mut scratch);
+                    } else {
+                        self.answer::<S, 1>(s, step, head, &mut scratch);
+                    }
                 }
             }
         }
-    }
-}
-
-/// The positions a query sees, as at most two runs of ring slots: the older first.
-struct Window {
-    older: Range<usize>,
-    newer: Range<usize>,
-}
-
-impl Window {
-    fn len(&self) -> usize {
-        self.older.len() + self.newer.len()
     }
 }
 
@@ -229,133 +216,5 @@ impl<'a> Attend<'a> {
 
     fn slot(&self, position: u64) -> usize {
         (position % self.shape.capacity() as u64) as usize
-    }
-
-    #[inline(always)]
-    fn window(&self, step: usize) -> Window {
-        let end = self.new.position + step as u64 + 1;
-        let first = end.saturating_sub(self.shape.window as u64);
-        let (count, start) = ((end - first) as usize, self.slot(first));
-        let older = count.min(self.shape.capacity() - start);
-        Window { older: start..start + older, newer: 0..count - older }
-    }
-
-    /// `scores[j] = query . key[j]` over the window; what is left of the last vector is filled with -infinity.
-    #[inline(always)]
-    fn score<S: Simd>(&self, s: S, window: &Window, query: &[f32], scores: &mut [f32]) {
-        let mut tile_scores = [0.0; TILE];
-        let mut done = 0;
-        for run in [&window.older, &window.newer] {
-            let mut slot = run.start;
-            while slot < run.end {
-                let tile = slot / TILE;
-                dots(s, &self.keys[tile * TILE * query.len()..][..TILE * query.len()], query, &mut tile_scores);
-                let end = run.end.min((tile + 1) * TILE);
-                scores[done..done + end - slot].copy_from_slice(&tile_scores[slot - tile * TILE..end - tile * TILE]);
-                done += end - slot;
-                slot = end;
-            }
-        }
-        scores[done..done.next_multiple_of(S::LANES)].fill(f32::NEG_INFINITY);
-    }
-
-    /// `out = scale * sum_j weights[j] * value[j]` over the window.
-    #[inline(always)]
-    fn gather<S: Simd>(&self, s: S, window: &Window, weights: &[f32], scale: f32, out: &mut [f32]) {
-        let dim = self.shape.head_dim;
-        let mut channel = 0;
-        while channel < dim {
-            let out = &mut out[channel..];
-            let mix = Mix { values: &self.values[channel..], dim, window, weights, scale };
-            // SAFETY: less than a vector is read past the value, and the values go on for one after the last of them.
-            channel += unsafe {
-                if out.len() > 3 * S::LANES { mix.vectors::<S, 4>(s, out) } else { mix.vectors::<S, 1>(s, out) }
-            };
-        }
-    }
-}
-
-/// The values of a head, from some channel on, and the weights to mix them with.
-struct Mix<'a> {
-    values: &'a [f32],
-    dim: usize,
-    window: &'a Window,
-    weights: &'a [f32],
-    scale: f32,
-}
-
-impl Mix<'_> {
-    /// Mixes `N` vectors of channels, and returns how many channels that is.
-    ///
-    /// # Safety
-    /// `values` can be read for `N` vectors at each slot of the window.
-    #[inline(always)]
-    unsafe fn vectors<S: Simd, const N: usize>(&self, s: S, out: &mut [f32]) -> usize {
-        let mut sums = [s.splat(0.0); N];
-        let mut weights = self.weights.iter();
-        for run in [&self.window.older, &self.window.newer] {
-            for (slot, &weight) in run.clone().zip(weights.by_ref().take(run.len())) {
-                let weight = s.splat(weight);
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: the caller's promise.
-                    let value = unsafe { s.load(self.values.as_ptr().add(slot * self.dim + v * S::LANES)) };
-                    *sum = s.mul_add(weight, value, *sum);
-                }
-            }
-        }
-        for (sum, out) in sums.into_iter().zip(out.chunks_mut(S::LANES)) {
-            s.store_partial(out, s.mul(sum, s.splat(self.scale)));
-        }
-        N * S::LANES
-    }
-}
-
-/// `out[j] = query . keys[.., j]` for a tile of keys `(query.len(), TILE)`.
-#[inline(always)]
-fn dots<S: Simd>(s: S, keys: &[f32], query: &[f32], out: &mut [f32; TILE]) {
-    const VECTORS: usize = 4;
-    for part in (0..TILE).step_by(VECTORS * S::LANES) {
-        let mut sums = [s.splat(0.0); VECTORS];
-        for (row, &q) in keys.chunks_exact(TILE).zip(query) {
-            let q = s.splat(q);
-            for (v, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: `TILE` is a multiple of four vectors of any level.
-                let key = unsafe { s.load(row.as_ptr().add(part + v * S::LANES)) };
-                *sum = s.mul_add(q, key, *sum);
-            }
-        }
-        for (v, sum) in sums.into_iter().enumerate() {
-            // SAFETY: as above.
-            unsafe { s.store(out.as_mut_ptr().add(part + v * S::LANES), sum) };
-        }
-    }
-}
-
-/// Turns whole vectors of scores into `e^(score - max)` and returns their sum.
-#[inline(always)]
-fn softmax<S: Simd>(s: S, scores: &mut [f32]) -> f32 {
-    let mut greatest = s.splat(f32::NEG_INFINITY);
-    for chunk in scores.chunks_exact(S::LANES) {
-        greatest = s.max(greatest, s.load_partial(chunk, 0.0));
-    }
-    let greatest = s.splat(s.reduce_max(greatest));
-    let mut total = s.splat(0.0);
-    for chunk in scores.chunks_exact_mut(S::LANES) {
-        let weight = crate::math::exp(s, s.sub(s.load_partial(chunk, 0.0), greatest));
-        total = s.add(total, weight);
-        s.store_partial(chunk, weight);
-    }
-    s.reduce_add(total)
-}
-
-/// Turns each pair `(i, i + dim / 2)` of `x` by its angle.
-#[inline(always)]
-fn rotate(rotary: &[f32], x: &[f32], out: &mut [f32]) {
-    let half = x.len() / 2;
-    let (cosines, sines) = rotary.split_at(half);
-    let (low, high) = x.split_at(half);
-    for i in 0..half {
-        out[i] = low[i] * cosines[i] - high[i] * sines[i];
-        out[i + half] = high[i] * cosines[i] + low[i] * sines[i];
     }
 }

@@ -155,13 +155,16 @@ impl<P: Stores> Stored<'_, P> {
     fn tiles<S: Simd>(&self, s: S) {
         let Job { rows: _, runs, weights, range, panels, .. } = &self.job;
         let depth = weights.depth;
+        let share = P::share(s, range.len().div_ceil(S::TILE_ROWS).saturating_sub(1));
         for panel in panels.clone() {
             let mut from = 0;
             while from < depth {
                 let in_run = from % runs.length;
                 // Blocks end where groups do: a group's sum is the same however many rows share it.
                 let to = ((from / DEPTH_BLOCK + 1) * DEPTH_BLOCK).min(from - in_run + runs.length);
-                let slab = Slab { panel, from, to, offset: from / runs.length * runs.stride + in_run };
+                let offset = from / runs.length * runs.stride + in_run;
+                let mut slab = Slab { panel, from, to, offset, ahead: None };
+                let mut tile = 0;
                 let mut row = range.start;
                 while row < range.end {
                     let count = S::TILE_ROWS.min(range.end - row);
@@ -180,6 +183,8 @@ impl<P: Stores> Stored<'_, P> {
                         }
                     }
                     row += count;
+                    slab.ahead = (share > 0).then_some((tile * share, share));
+                    tile += 1;
                 }
                 from = to;
             }
@@ -193,6 +198,9 @@ struct Slab {
     from: usize,
     to: usize,
     offset: usize,
+    /// Bytes of the slab that lies next in memory to ask for while each [`STRETCH`] of depths is computed, and how many of
+    /// them tiles before this one ask for. The first tile asks for none: it waits for its own weights.
+    ahead: Option<(usize, usize)>,
 }
 
 impl<P: Stores> Stored<'_, P> {

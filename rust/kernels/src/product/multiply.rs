@@ -8,6 +8,12 @@ use super::Slab;
 
 /// Weights as they are stored: how to multiply by them.
 pub(super) trait Stores {
+    /// Bytes of the next slab that each of `tiles` asks for while it computes [`STRETCH`] depths of its own; none if it is less
+    /// than a cache line: then there is so much to compute that nothing is gained.
+    fn share<S: Simd>(_: S, _tiles: usize) -> usize {
+        0
+    }
+
     /// Adds rows times the slab of a panel to the sums. These come and go by value: an array that anything else indexes
     /// would be kept in memory instead of registers.
     ///
@@ -57,6 +63,13 @@ impl Row for u16 {
 
 impl<T: Row> Stores for Rowwise<'_, T> {
     #[inline(always)]
+    fn share<S: Simd>(_: S, tiles: usize) -> usize {
+        let bytes = STRETCH * VECTORS_PER_PANEL * S::LANES * size_of::<T>();
+        let share = bytes.checked_div(tiles).unwrap_or(0);
+        if share < CACHE_LINE { 0 } else { share.next_multiple_of(CACHE_LINE) }
+    }
+
+    #[inline(always)]
     unsafe fn multiply<S: Simd, const R: usize>(
         &self,
         s: S,
@@ -68,18 +81,28 @@ impl<T: Row> Stores for Rowwise<'_, T> {
         let panel = &self.0[(slab.panel * depth + slab.from) * VECTORS_PER_PANEL * S::LANES..];
         let row = |k: usize| panel.as_ptr().wrapping_add(k * VECTORS_PER_PANEL * S::LANES);
         let (mut k, count) = (0, slab.to - slab.from);
+        let (before, share) = slab.ahead.unwrap_or((0, 0));
+        let mut ahead = row(count).wrapping_byte_add(before * count.div_ceil(STRETCH)).cast::<i8>();
+        let stretch = if share > 0 { STRETCH } else { count };
         // SAFETY: the caller's promise; the panel has `depth` rows.
         unsafe {
-            while S::FOUR_AT_ONCE && k + 4 <= count {
-                sums = multiply_add_one_of_four::<S, R, 0>(s, sums, rows, k, T::load(s, row(k)));
-                sums = multiply_add_one_of_four::<S, R, 1>(s, sums, rows, k, T::load(s, row(k + 1)));
-                sums = multiply_add_one_of_four::<S, R, 2>(s, sums, rows, k, T::load(s, row(k + 2)));
-                sums = multiply_add_one_of_four::<S, R, 3>(s, sums, rows, k, T::load(s, row(k + 3)));
-                k += 4;
-            }
             while k < count {
-                sums = multiply_add(s, sums, rows, k, T::load(s, row(k)));
-                k += 1;
+                let to = count.min(k + stretch);
+                for line in (0..share).step_by(CACHE_LINE) {
+                    s.prefetch(ahead.wrapping_add(line));
+                }
+                ahead = ahead.wrapping_add(share);
+                while S::FOUR_AT_ONCE && k + 4 <= to {
+                    sums = multiply_add_one_of_four::<S, R, 0>(s, sums, rows, k, T::load(s, row(k)));
+                    sums = multiply_add_one_of_four::<S, R, 1>(s, sums, rows, k, T::load(s, row(k + 1)));
+                    sums = multiply_add_one_of_four::<S, R, 2>(s, sums, rows, k, T::load(s, row(k + 2)));
+                    sums = multiply_add_one_of_four::<S, R, 3>(s, sums, rows, k, T::load(s, row(k + 3)));
+                    k += 4;
+                }
+                while k < to {
+                    sums = multiply_add(s, sums, rows, k, T::load(s, row(k)));
+                    k += 1;
+                }
             }
         }
         sums
@@ -143,6 +166,10 @@ impl Stores for Int8<'_> {
         sums
     }
 }
+
+/// Depths between two times of asking for the slab that comes next.
+const STRETCH: usize = 16;
+const CACHE_LINE: usize = 64;
 
 /// How many bytes ahead of their use small weights are asked for. The processor looks ahead by itself, but stops at each
 /// page; float32 weights come so much more slowly that this is hidden.
