@@ -267,6 +267,9 @@ class Model:
     ) -> npt.NDArray[np.float32]:
         """(B, K, T) codes to (B, D, T) quantized latents; 0 beyond a row's own `lengths` frames."""
 
+    def save_compact(self, path: str, dtype: str) -> None:
+        """Write what was loaded to a file as small as it can be, in a `dtype` or "auto" for that of the model."""
+
     def save_packed(self, path: str) -> None:
         """Write the weights as the kernels read them, with the configuration, to a file."""
 

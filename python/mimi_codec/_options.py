@@ -26,7 +26,7 @@ Padding = Literal["transformers", "moshi"]
 
 PARTS = ("both", "encoder", "decoder")
 PADDINGS = ("transformers", "moshi")
-DTYPES = ("float32", "bfloat16", "int8")
+DTYPES = ("auto", "float32", "bfloat16", "int8")
 OPTIONS = ("parts", "num_codebooks", "threads", "dtype", "device", "module")
 THREADS_VARIABLE = "MIMI_NUM_THREADS"
 

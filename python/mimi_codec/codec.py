@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self, SupportsFloat, SupportsIndex
 from . import _core, _on_device
 from ._arrays import ArrayInput, Float32Array, to_count, to_latents, to_lengths, to_pcm_batch
 from ._facts import Facts
-from ._options import OPTIONS, PADDINGS, Padding, Stop, check_options, choice, thread_count, to_limits
+from ._options import DTYPES, OPTIONS, PADDINGS, Padding, Stop, check_options, choice, thread_count, to_limits
 from .demo_files import demo_directory
 from .errors import AudioError, ConfigError, LatentsError
 from .hub import Source, resolve
@@ -232,30 +232,48 @@ class Codec(Facts):
 
     # Files, copies, processes
 
-    def save(self, path: str | os.PathLike[str], *, packed: bool = False) -> None:
+    def save(self, path: str | os.PathLike[str], *, packed: bool = False, dtype: str | None = None) -> None:
         """Write the model into a directory as `config.json` and `model.safetensors`, as Transformers reads them.
 
-        With `packed` it is one file instead, of what was loaded, as the kernels of this processor read it. Loading maps
-        that file instead of reading it: within milliseconds, and all processes of a machine share the weights. It is
-        loaded with the `dtype` and `parts` that this model has.
+        With `packed` or a `dtype` it is one file instead, of what was loaded, which this package alone reads. It is
+        loaded with the `parts` that this model has.
+
+        With `packed` it has the weights as the kernels of this processor read them. Loading maps it instead of reading
+        it: within milliseconds, and all processes of a machine share the weights.
+
+        With a `dtype` it is as small as it can be, and the same on every processor. A model that is loaded from it
+        gives the codes and samples, bit for bit, of one that is loaded from the codec's own files with this `dtype`.
 
         Args:
-            path: the directory, which is made if it is not there; with `packed` the file, which is replaced at once if
-                it is there, and is then read-only.
+            path: the directory, which is made if it is not there; or the file, which is replaced at once if it is
+                there. A packed file is then read-only.
             packed: whether to write a packed file.
+            dtype: "float32", "bfloat16" or "int8", or "auto" for that of this model, to write a compact file.
 
         Raises:
+            ConfigError: both `packed` and a `dtype`, another `dtype` than these, or one that the packed or compact file
+                does not have from which this model was loaded.
             DeviceError: a model on a GPU is to be packed.
-            LoadError: the source files are gone or packed, or the directory or file cannot be written.
+            LoadError: the source files are gone, or packed and not to be written as tensors, or the directory or file
+                cannot be written.
 
         Example:
             >>> from mimi_codec import Mimi
             >>> Mimi.demo().save("demo.packed", packed=True)
             >>> Mimi.from_pretrained("demo.packed").num_codebooks
             16
+            >>> Mimi.demo(parts="encoder", num_codebooks=8).save("small", dtype="int8")
+            >>> Mimi.from_pretrained("small", parts="encoder").dtype
+            'int8'
         """
+        if packed and dtype is not None:
+            raise ConfigError(
+                f"save takes packed or a dtype, got both: load the model with dtype={dtype!r} to pack it so"
+            )
         if packed:
             self._core.save_packed(os.fspath(path))
+        elif dtype is not None:
+            self._core.save_compact(os.fspath(path), choice("dtype", dtype, DTYPES))
         else:
             self._core.save(os.fspath(path))
 

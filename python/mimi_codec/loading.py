@@ -32,7 +32,7 @@ def load(
     parts: Parts = "both",
     num_codebooks: int | None = None,
     threads: int | None = None,
-    dtype: str = "float32",
+    dtype: str = "auto",
     device: Device = "cpu",
     module: str | None = None,
     local_files_only: bool = False,
@@ -90,13 +90,13 @@ def load(
 
 
 def check_packed(path: str | os.PathLike[str]) -> None:
-    """Read all of a packed file, and compare the weights in it with their checksums.
+    """Read all of a packed or compact file, and compare the weights in it with their checksums.
 
     Loading a packed file does not read the weights, and so does not see what was damaged since they were packed. A file
     can be checked on any machine, whatever processor it is packed for.
 
     Args:
-        path: a file that `save(packed=True)` or `mimi pack` wrote.
+        path: a file that `save(packed=True)`, `save(dtype=...)` or `mimi pack` wrote.
 
     Raises:
         LoadError: a file that cannot be read, is not packed, or is damaged.

@@ -49,7 +49,7 @@ class Mimi(TokenCodec):
         parts: Parts = "both",
         num_codebooks: int | None = None,
         threads: int | None = None,
-        dtype: str = "float32",
+        dtype: str = "auto",
         device: Device = "cpu",
         local_files_only: bool = False,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -64,7 +64,8 @@ class Mimi(TokenCodec):
             num_codebooks: load only the first ones; None loads all.
             threads: threads one call may use; None takes `MIMI_NUM_THREADS`, or 1. No more are used than the process
                 has processors (its affinity, its quota).
-            dtype: how the large weights are kept in memory: "float32", "bfloat16" or "int8". Arithmetic is in float32.
+            dtype: how the large weights are kept in memory: "float32", "bfloat16" or "int8"; "auto" takes that of a
+                packed or compact file, and float32 for other files. Arithmetic is in float32.
             device: where it runs: "cpu", "cuda" or "cuda:1" for a GPU of NVIDIA, "auto" for one of these if it works
                 here and else the CPU, "metal" for the GPU of a Mac, or a `torch.device` of these names. Arrays of
                 that GPU are taken and given there; others give NumPy arrays.
@@ -107,7 +108,7 @@ class Mimi(TokenCodec):
         parts: Parts = "both",
         num_codebooks: int | None = None,
         threads: int | None = None,
-        dtype: str = "float32",
+        dtype: str = "auto",
         device: Device = "cpu",
     ) -> Mimi:
         """The small model inside the package: real speech at low quality, no network.

@@ -1,4 +1,4 @@
-"""`mimi pack`: a model as one file that loads at once and that all processes of a machine share; or a check of it."""
+"""`mimi pack`: a model as one file that loads at once and that processes share, or as a small one; or a check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .options import Verbs, add_command, add_dtype_option, add_source_options, l
 EXAMPLES = """\
   mimi pack kyutai/mimi mimi.packed
   mimi encode talk.wav --model mimi.packed
-  mimi pack kyutai/mimi small.packed --dtype int8 --parts encoder -k 8
+  mimi pack kyutai/mimi small.mimi --compact --dtype int8 --parts encoder -k 8
   mimi pack --check mimi.packed               read all of it, and compare the checksums"""
 
 
@@ -22,17 +22,16 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_command(
         verbs,
         "pack",
-        "write a model as one file that loads at once",
+        "write a model as one file that loads at once, or a small one",
         "Write a model's weights, arranged for this processor, with its configuration, into one file. A process that "
-        "loads it maps the file instead of reading it, and all processes of a machine share it. On a processor with "
-        "other instructions the model must be packed again.",
+        "loads it maps the file instead of reading it, and all processes of a machine share it. With --compact the "
+        "file is as small as it can be, and the same on every processor.",
         EXAMPLES,
     )
-    parser.add_argument(
-        "model", metavar="MODEL", help="directory, file, hub name or 'demo'; with --check a packed file"
-    )
+    parser.add_argument("model", metavar="MODEL", help="directory, file, hub name or 'demo'; with --check the file")
     parser.add_argument("output", nargs="?", type=Path, metavar="OUT", help="the file to write")
-    parser.add_argument("--check", action="store_true", help="check a packed file that is there, on any processor")
+    parser.add_argument("--compact", action="store_true", help="a file that is small instead of mapped")
+    parser.add_argument("--check", action="store_true", help="check a file that is there, on any processor")
     parser.add_argument("--parts", choices=PARTS, default=PARTS[0], help="which halves (default: %(default)s)")
     parser.add_argument("-k", "--codebooks", type=positive, metavar="K", help="only the first codebooks (default: all)")
     add_source_options(parser)
@@ -44,16 +43,20 @@ def add_parser(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pack or check; the exit code."""
     if args.check:
-        if args.output is not None:
-            raise UsageError(f"{args.output}: --check reads one file and writes none")
+        if args.output is not None or args.compact:
+            raise UsageError("--check reads one file and writes none")
         check_packed(args.model)
         show(f"{args.model}: all checksums are right")
         return 0
     if args.output is None:
-        raise UsageError("give the file to write, or --check for a packed file that is there")
+        raise UsageError("give the file to write, or --check for one that is there")
     if args.output.exists() and not args.force:
         raise UsageError(f"{args.output} is there already; --force replaces it")
     codec = load_codec(args, args.model, args.revision, parts=args.parts, num_codebooks=args.codebooks)
-    codec.save(args.output, packed=True)
-    say(f"mimi: wrote {args.output} for {codec.simd}: {args.output.stat().st_size / 1e6:.0f} MB")
+    if args.compact:
+        codec.save(args.output, dtype=codec.dtype)
+    else:
+        codec.save(args.output, packed=True)
+    use = "every processor" if args.compact else codec.simd
+    say(f"mimi: wrote {args.output} for {use}: {args.output.stat().st_size / 1e6:.0f} MB")
     return 0

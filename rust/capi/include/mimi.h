@@ -115,6 +115,9 @@ typedef uint32_t MimiDirection;
 // Eight bits, with a scale for each column of 128 depths.
 #define MIMI_DTYPE_INT8 2
 
+// As they are in a packed or compact file; float32 for other files.
+#define MIMI_DTYPE_AUTO 3
+
 // Each convolution fills up its own input, as Transformers does it.
 #define MIMI_PADDING_TRANSFORMERS 0
 
@@ -253,6 +256,12 @@ MimiStatus mimi_model_from_bytes(const uint8_t *weights,
 // `mimi_model_load` maps instead of reading it, with the same options. A file that is there is replaced.
 MimiStatus mimi_model_save_packed(const struct MimiModel *model, const char *path);
 
+// Writes what was loaded of a model to the file `path`, as small as it can be with weights kept in `dtype`, read once more from
+// where it was loaded: a file for every processor. `MIMI_DTYPE_AUTO` is the type of the model. A file that is there is replaced.
+MimiStatus mimi_model_save_compact(const struct MimiModel *model,
+                                   const char *path,
+                                   MimiDtype dtype);
+
 // Gives a model back. Its streams keep what they need of it. Nothing is done for null.
 void mimi_model_free(struct MimiModel *model);
 
@@ -292,7 +301,7 @@ bool mimi_model_has_decoder(const struct MimiModel *model);
 // Bytes that the weights take in memory.
 size_t mimi_model_weight_bytes(const struct MimiModel *model);
 
-// Both halves, all codebooks, float32, one thread, on the processor.
+// Both halves, all codebooks, weights as `MIMI_DTYPE_AUTO` says, one thread, on the processor.
 struct MimiOptions mimi_options_default(void);
 
 // What the last call that failed on this thread has to say, in English: what was expected, and what came. Empty where none

@@ -6,7 +6,7 @@ use std::path::Path;
 use mimi_codec::Model;
 
 use crate::inputs::{place, reference, slice, text};
-use crate::options::{MimiOptions, load_options};
+use crate::options::{MimiDtype, MimiOptions, load_options, to_dtype};
 use crate::status::{Failure, MimiStatus, guarded};
 
 /// A loaded codec. It never changes: any number of threads may use it at once.
@@ -75,6 +75,22 @@ pub unsafe extern "C" fn mimi_model_save_packed(model: *const MimiModel, path: *
         let (model, path) = unsafe { (reference(model, "a model")?, text(path, "a path")?) };
         let path = path.ok_or_else(|| Failure::argument("expected a path, got a null pointer"))?;
         Ok(model.model.save_packed(Path::new(path))?)
+    })
+}
+
+/// Writes what was loaded of a model to the file `path`, as small as it can be with weights kept in `dtype`, read once more from
+/// where it was loaded: a file for every processor. `MIMI_DTYPE_AUTO` is the type of the model. A file that is there is replaced.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimi_model_save_compact(
+    model: *const MimiModel,
+    path: *const c_char,
+    dtype: MimiDtype,
+) -> MimiStatus {
+    guarded(|| {
+        // SAFETY: the header's contract.
+        let (model, path) = unsafe { (reference(model, "a model")?, text(path, "a path")?) };
+        let path = path.ok_or_else(|| Failure::argument("expected a path, got a null pointer"))?;
+        Ok(model.model.save_compact(Path::new(path), to_dtype(dtype)?)?)
     })
 }
 

@@ -27,6 +27,8 @@ pub const MIMI_DTYPE_FLOAT32: MimiDtype = 0;
 pub const MIMI_DTYPE_BFLOAT16: MimiDtype = 1;
 /// Eight bits, with a scale for each column of 128 depths.
 pub const MIMI_DTYPE_INT8: MimiDtype = 2;
+/// As they are in a packed or compact file; float32 for other files.
+pub const MIMI_DTYPE_AUTO: MimiDtype = 3;
 
 /// What follows the last sample of a clip that does not end with a frame: one of the `MIMI_PADDING_` numbers.
 pub type MimiPadding = u32;
@@ -39,8 +41,12 @@ pub const MIMI_PADDING_MOSHI: MimiPadding = 1;
 const PARTS: [(MimiParts, Parts); 3] =
     [(MIMI_PARTS_BOTH, Parts::Both), (MIMI_PARTS_ENCODER, Parts::Encoder), (MIMI_PARTS_DECODER, Parts::Decoder)];
 
-const DTYPES: [(MimiDtype, Dtype); 3] =
-    [(MIMI_DTYPE_FLOAT32, Dtype::Float32), (MIMI_DTYPE_BFLOAT16, Dtype::Bfloat16), (MIMI_DTYPE_INT8, Dtype::Int8)];
+const DTYPES: [(MimiDtype, Dtype); 4] = [
+    (MIMI_DTYPE_FLOAT32, Dtype::Float32),
+    (MIMI_DTYPE_BFLOAT16, Dtype::Bfloat16),
+    (MIMI_DTYPE_INT8, Dtype::Int8),
+    (MIMI_DTYPE_AUTO, Dtype::Auto),
+];
 
 const PADDINGS: [(MimiPadding, Padding); 2] =
     [(MIMI_PADDING_TRANSFORMERS, Padding::Transformers), (MIMI_PADDING_MOSHI, Padding::Moshi)];
@@ -62,12 +68,12 @@ pub struct MimiOptions {
     pub module: *const c_char,
 }
 
-/// Both halves, all codebooks, float32, one thread, on the processor.
+/// Both halves, all codebooks, weights as `MIMI_DTYPE_AUTO` says, one thread, on the processor.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimi_options_default() -> MimiOptions {
     MimiOptions {
         parts: MIMI_PARTS_BOTH,
-        dtype: MIMI_DTYPE_FLOAT32,
+        dtype: MIMI_DTYPE_AUTO,
         codebooks: 0,
         threads: 1,
         device: ptr::null(),
@@ -88,12 +94,16 @@ pub(crate) unsafe fn load_options(options: *const MimiOptions) -> Result<LoadOpt
     let (device, module) = unsafe { (text(options.device, "a device")?, text(options.module, "a module")?) };
     Ok(LoadOptions {
         parts: choice("parts", options.parts, &PARTS)?,
-        dtype: choice("a dtype", options.dtype, &DTYPES)?,
+        dtype: to_dtype(options.dtype)?,
         num_codebooks: Some(options.codebooks).filter(|&codebooks| codebooks > 0),
         threads: options.threads,
         device: device.map(str::parse).transpose()?.unwrap_or_default(),
         module: module.map(str::to_owned),
     })
+}
+
+pub(crate) fn to_dtype(dtype: MimiDtype) -> Result<Dtype, Failure> {
+    choice("a dtype", dtype, &DTYPES)
 }
 
 pub(crate) fn padding(padding: MimiPadding) -> Result<Padding, Failure> {

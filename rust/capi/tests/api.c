@@ -22,7 +22,7 @@
 
 static char *read_file(const char *directory, const char *name, size_t *length) {
     char path[4096];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
+    snprintf(path, sizeof path, "%s%s%s", directory, *directory ? "/" : "", name);
     FILE *file = fopen(path, "rb");
     CHECK(file && fseek(file, 0, SEEK_END) == 0);
     *length = (size_t)ftell(file);
@@ -77,6 +77,39 @@ static void packed(const MimiModel *model, const char *path, const float *pcm, s
     REFUSED(mimi_model_save_packed(NULL, path), MIMI_ERROR_ARGUMENT, "a model");
     REFUSED(mimi_model_save_packed(model, NULL), MIMI_ERROR_ARGUMENT, "a path");
     REFUSED(mimi_model_save_packed(model, "no/such/place"), MIMI_ERROR_FILE, "place");
+}
+
+/* A compact file of int8 gives the codes of the model's own files in int8, from its path and from memory. */
+static void compact(const char *directory, const char *path, const float *pcm, size_t samples) {
+    MimiOptions options = mimi_options_default();
+    MimiModel *models[3] = {NULL, NULL, NULL};
+    MimiCodes codes[3] = {{0}, {0}, {0}};
+    size_t length = 0;
+    options.codebooks = CODEBOOKS;
+    options.dtype = MIMI_DTYPE_INT8;
+    OK(mimi_model_load(directory, &options, &models[0]));
+    OK(mimi_model_save_compact(models[0], path, MIMI_DTYPE_AUTO));
+    options = mimi_options_default();
+    OK(mimi_model_load(path, &options, &models[1]));
+    char *bytes = read_file("", path, &length);
+    OK(mimi_model_from_bytes((const uint8_t *)bytes, length, NULL, NULL, &models[2]));
+    free(bytes);
+    for (int i = 0; i < 3; i++) {
+        CHECK(mimi_model_weight_bytes(models[i]) == mimi_model_weight_bytes(models[0]));
+        OK(mimi_encode(models[i], pcm, samples, CODEBOOKS, MIMI_PADDING_TRANSFORMERS, &codes[i]));
+        CHECK(memcmp(codes[i].data, codes[0].data, sizeof(uint32_t) * FRAMES * CODEBOOKS) == 0);
+    }
+    MimiModel *other = NULL;
+    options.dtype = MIMI_DTYPE_FLOAT32;
+    REFUSED(mimi_model_load(path, &options, &other), MIMI_ERROR_CONFIG, "int8");
+    REFUSED(mimi_model_save_compact(NULL, path, MIMI_DTYPE_AUTO), MIMI_ERROR_ARGUMENT, "a model");
+    REFUSED(mimi_model_save_compact(models[0], NULL, MIMI_DTYPE_AUTO), MIMI_ERROR_ARGUMENT, "a path");
+    REFUSED(mimi_model_save_compact(models[0], path, 4), MIMI_ERROR_ARGUMENT, "got 4");
+    REFUSED(mimi_model_save_compact(models[2], path, MIMI_DTYPE_AUTO), MIMI_ERROR_FILE, "from memory");
+    for (int i = 0; i < 3; i++) {
+        mimi_codes_free(&codes[i]);
+        mimi_model_free(models[i]);
+    }
 }
 
 static void facts(const MimiModel *model) {
@@ -246,6 +279,7 @@ int main(int argc, char **argv) {
     facts(model);
     clips(model, pcm, samples, &codes);
     packed(model, argv[2], pcm, samples, &codes);
+    compact(argv[1], argv[2], pcm, samples);
     encoder_streams(model, pcm, samples, &codes);
     other_streams(model, pcm, samples, &codes);
     struct Share share = {model, pcm, &codes};

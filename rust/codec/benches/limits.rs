@@ -238,7 +238,7 @@ fn frames(model: &Model, config: &MimiConfig) -> Result<[f64; 2], mimi_codec::Er
 fn main() -> Result<(), mimi_codec::Error> {
     let dtype: Dtype = std::env::var("MIMI_BENCH_DTYPE").map_or(Ok(Dtype::Float32), |dtype| dtype.parse())?;
     let precision = match dtype {
-        Dtype::Float32 => Precision::Float32,
+        Dtype::Auto | Dtype::Float32 => Precision::Float32,
         Dtype::Bfloat16 => Precision::Bfloat16,
         Dtype::Int8 => Precision::Int8,
     };

@@ -15,7 +15,7 @@ use crate::options::{Device, LoadOptions};
 use crate::parts::Parts;
 use crate::plan::{self, Plan, Rest};
 use crate::values::{Codes, Direction, check_codes};
-use crate::weights::{Files, Fingerprints, Mapped, Stored};
+use crate::weights::{Files, Fingerprints, Mapped, PackedDescription, Stored};
 
 /// A loaded codec. It never changes; clones share the weights.
 #[derive(Clone)]
@@ -82,12 +82,18 @@ impl Model {
         if let (Stored::Packed(_), Device::Auto) = (&opened.weights, options.device) {
             options.device = Device::Cpu;
         }
+        options.dtype = opened.dtype(options.dtype)?;
         let backend;
         (backend, options.device) = options.backend()?;
+        Self::on(backend, opened, source, options)
+    }
+
+    /// A model on a backend.
+    fn on(backend: Arc<dyn Backend>, opened: Opened<'_>, source: Option<&Path>, options: LoadOptions) -> Result<Self> {
         let plan = opened.description.plan.needed(options.parts, options.num_codebooks)?;
         match &opened.weights {
             Stored::Tensors(checkpoint) => checkpoint.check(&plan.tensors())?,
-            Stored::Packed(packed) => packed.check(&options, backend.name())?,
+            Stored::Packed(packed) => packed.check(&options)?,
         }
         let builder = || Builder::new(&opened.weights, &*backend);
         let half = |chain: &plan::Chain, steps| Half::load(builder(), chain, steps);
@@ -96,8 +102,10 @@ impl Model {
             let encoder = scope.spawn(|| plan.encoder.as_ref().map(|chain| half(chain, plan.frame_size())).transpose());
             let decoder = scope.spawn(|| plan.decoder.as_ref().map(|chain| half(chain, 1)).transpose());
             let quantizer = plan.quantizer.as_ref().map(|quantizer| -> Result<_> {
+                // Where the decoder has its own, this one is for the encoder alone.
+                let parts = if plan.embedding.is_some() { Parts::Encoder } else { options.parts };
                 let mut builder = builder();
-                Ok((Quantizer::load(&mut builder, quantizer)?, builder.held))
+                Ok((Quantizer::load(&mut builder, quantizer, parts)?, builder.held))
             });
             let embedding = plan.embedding.as_ref().map(|embedding| -> Result<_> {
                 let mut builder = builder();
@@ -115,8 +123,8 @@ impl Model {
         let (layout, fingerprints, mapped) = match weights {
             Stored::Tensors(checkpoint) => (checkpoint.layout().name, checkpoint.into_fingerprints(), None),
             Stored::Packed(packed) => {
-                let mapped = packed.mapped();
-                ("packed", Fingerprints(packed.description.fingerprints), mapped)
+                let (mapped, PackedDescription { compact, fingerprints, .. }) = (packed.mapped(), packed.description);
+                (if compact { "compact" } else { "packed" }, Fingerprints(fingerprints), mapped)
             }
         };
         Ok(Self {
@@ -257,11 +265,16 @@ impl Model {
     /// # Errors
     /// [`Error::File`] where the source is gone, the model was loaded from memory, or the directory cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
+        self.opened_again(path)?.save(path)
+    }
+
+    /// What it was loaded from, to write it to `path`.
+    fn opened_again(&self, path: &Path) -> Result<Opened<'static>> {
         let Some(source) = &self.inner.source else {
             let message = "expected a model that was loaded from a file, got one from memory: save its bytes instead";
             return Err(Error::file(path, message));
         };
-        Opened::open(source, self.inner.options.module.as_deref())?.save(path)
+        Opened::open(source, self.inner.options.module.as_deref())
     }
 
     /// Sums of the weights that a stream in a direction goes through; from codes for each number of codebooks from 1 on.

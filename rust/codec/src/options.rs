@@ -14,12 +14,14 @@ use crate::parts::Parts;
 /// How large weights are kept in memory. Arithmetic is in float32 in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dtype {
-    /// As they are.
+    /// As they are in a packed or compact file; of tensors float32, whatever type these are stored in.
     #[default]
+    Auto,
+    /// As they are.
     Float32,
     /// The upper half of each float32.
     Bfloat16,
-    /// Eight bits, with a scale for each column of 128 depths.
+    /// Eight bits, with a scale for each column of 128 depths. What is not large is kept in bfloat16, or rounded to it.
     Int8,
 }
 
@@ -64,7 +66,7 @@ impl Default for LoadOptions {
             parts: Parts::Both,
             num_codebooks: None,
             threads: 1,
-            dtype: Dtype::Float32,
+            dtype: Dtype::Auto,
             device: Device::Cpu,
             module: None,
         }
@@ -97,7 +99,7 @@ impl LoadOptions {
             Device::Cuda(index) => return cuda(index, self.dtype.precision()),
             _ => {}
         }
-        if self.dtype != Dtype::Float32 {
+        if self.dtype.precision() != Precision::Float32 {
             let message = format!("expected float32 on {}, got {}", self.device, self.dtype);
             return Err(Error::config("dtype", message));
         }
@@ -149,17 +151,18 @@ impl Device {
 }
 
 impl Dtype {
-    fn precision(self) -> Precision {
+    pub(crate) fn precision(self) -> Precision {
         match self {
-            Self::Float32 => Precision::Float32,
+            Self::Auto | Self::Float32 => Precision::Float32,
             Self::Bfloat16 => Precision::Bfloat16,
             Self::Int8 => Precision::Int8,
         }
     }
 
-    /// `"float32"`, `"bfloat16"` or `"int8"`.
+    /// `"auto"`, `"float32"`, `"bfloat16"` or `"int8"`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Float32 => "float32",
             Self::Bfloat16 => "bfloat16",
             Self::Int8 => "int8",
@@ -177,11 +180,11 @@ impl FromStr for Dtype {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let known = [Self::Float32, Self::Bfloat16, Self::Int8];
+        let known = [Self::Auto, Self::Float32, Self::Bfloat16, Self::Int8];
         known
             .into_iter()
             .find(|dtype| dtype.as_str() == text)
-            .ok_or_else(|| Error::config("dtype", format!("expected float32, bfloat16 or int8, got {text}")))
+            .ok_or_else(|| Error::config("dtype", format!("expected auto, float32, bfloat16 or int8, got {text}")))
     }
 }
 
@@ -240,7 +243,7 @@ mod tests {
         for other in ["", "candle", "gpu", "cpu:0", "auto:1", "cuda:", "cpu-candle:0", "cuda-candle:first", "metal:"] {
             assert!(matches!(other.parse::<Device>(), Err(Error::Device(_))), "{other}");
         }
-        for dtype in [Dtype::Float32, Dtype::Bfloat16, Dtype::Int8] {
+        for dtype in [Dtype::Auto, Dtype::Float32, Dtype::Bfloat16, Dtype::Int8] {
             assert_eq!(dtype.to_string().parse::<Dtype>().unwrap(), dtype);
         }
         assert!("int4".parse::<Dtype>().is_err());

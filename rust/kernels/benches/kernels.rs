@@ -105,7 +105,7 @@ fn others(criterion: &mut Criterion) {
     });
 
     let entries: Vec<f32> = (0..2048 * 256).map(|i| (i % 1009) as f32 / 1009.0 - 0.5).collect();
-    let book = Codebook::new(level, &entries, 256);
+    let book = Codebook::new(level, Precision::Float32, &entries, 256, true);
     let (mut residual, mut codes) = (vec![0.25; 256], [0]);
     group.bench_function("one code", |bencher| {
         bencher.iter(|| book.search(black_box(&mut residual), &mut codes, &threads).is_ok());

@@ -3,7 +3,7 @@
 use crate::epilogue::Epilogue;
 use crate::numbers::{Array, Arrays};
 use crate::packed::PackedMatrix;
-use crate::precision::Precision;
+use crate::precision::{Precision, as_kept};
 use crate::product::product;
 use crate::rows::Rows;
 use crate::screen::Screen;
@@ -14,10 +14,10 @@ use crate::threads::Threads;
 /// A codebook of `entries` vectors of `dim` floats, packed so that the search is one product.
 ///
 /// Packed are `-2 e` with `|e|^2` as the bias: their product with `x` is `|e|^2 - 2 x e`. Doubling is exact, so the
-/// entries can be read back.
+/// entries can be read back. In a smaller precision an entry is what it is kept as, everywhere.
 pub struct Codebook {
     matrix: PackedMatrix,
-    /// What a few rows look through first, because it is read sooner.
+    /// What a few rows look through first, because it is read sooner; none where it was not asked for, or would not pay.
     screen: Option<Screen>,
     /// Whether no entry is too long for distances in float32.
     measurable: bool,
@@ -38,29 +38,40 @@ const ROWS: usize = 16;
 const SCREENED_ROWS: usize = 8;
 
 impl Codebook {
-    /// Packs `entries`, row-major `(entries.len() / dim, dim)`.
+    /// Packs `entries`, row-major `(entries.len() / dim, dim)`. One that is `screened` is larger, and is searched sooner.
     ///
     /// # Panics
     /// If the entries are not whole.
-    pub fn new(level: Level, entries: &[f32], dim: usize) -> Self {
+    pub fn new(level: Level, precision: Precision, entries: &[f32], dim: usize, screened: bool) -> Self {
         assert!(dim > 0 && entries.len().is_multiple_of(dim), "entries of {dim} floats");
-        let norms: Vec<f32> = entries.chunks_exact(dim).map(|e| e.iter().map(|v| v * v).sum()).collect();
+        let kept = as_kept(precision, entries, dim);
+        let norms: Vec<f32> = kept.chunks_exact(dim).map(|e| e.iter().map(|v| v * v).sum()).collect();
         let doubled: Vec<f32> = entries.iter().map(|value| -2.0 * value).collect();
-        let matrix = Strided::transposed(&doubled, dim);
-        let matrix = PackedMatrix::new(level, Precision::Float32, &matrix, Some(&norms));
+        let matrix = PackedMatrix::new(level, precision, &Strided::transposed(&doubled, dim), Some(&norms));
         let measurable = is_measurable(&matrix);
-        let screen = measurable.then(|| Screen::new(level, &doubled, &norms, dim)).flatten();
+        let screen = (screened && measurable).then(|| Screen::of_columns(&matrix)).flatten();
         Self { matrix, screen, measurable }
     }
 
-    /// The codebook of `entries` whose arrays were [arranged](Self::arrays) before, for the same level.
+    /// The codebook of `entries` whose arrays were [arranged](Self::arrays) before. A screen is made anew where it is not among
+    /// them, or is that of another level.
     ///
     /// # Errors
     /// Those of [`Arrays::find`].
-    pub fn of_arrays<A: Arrays>(level: Level, entries: usize, dim: usize, arrays: &A) -> Result<Self, A::Error> {
-        let matrix = PackedMatrix::of_arrays(level, Precision::Float32, (dim, entries), arrays)?;
+    pub fn of_arrays<A: Arrays>(
+        level: Level,
+        precision: Precision,
+        (entries, dim): (usize, usize),
+        screened: bool,
+        arrays: &A,
+    ) -> Result<Self, A::Error> {
+        let matrix = PackedMatrix::of_arrays(level, precision, (dim, entries), arrays)?;
         let measurable = is_measurable(&matrix);
-        let screen = measurable.then(|| Screen::of_arrays(level, entries, dim, arrays)).transpose()?.flatten();
+        let screen = match screened && measurable {
+            false => None,
+            true if Screen::is_among(level, arrays) => Screen::of_arrays(level, entries, dim, arrays)?,
+            true => Screen::of_columns(&matrix),
+        };
         Ok(Self { matrix, screen, measurable })
     }
 

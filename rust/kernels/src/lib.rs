@@ -45,7 +45,7 @@ pub use memory::give_back_freed_memory;
 pub use norm::{layer_norm, rms_norm};
 pub use numbers::{Array, Arrays, Number, Numbers};
 pub use packed::PackedMatrix;
-pub use precision::{GROUP, Precision, Scale, to_bfloat16};
+pub use precision::{GROUP, Precision, Scale, as_kept, of_bfloat16, to_bfloat16};
 pub use product::product;
 pub use rows::Rows;
 pub use snake::snake;

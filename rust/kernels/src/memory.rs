@@ -148,6 +148,11 @@ pub fn give_back_freed_memory() {
     if let Some(mut open) = open() {
         open.region = Weak::new();
     }
+    trim();
+}
+
+/// The same between layers of a model.
+pub(crate) fn trim() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it may be called at any time, from any thread.
     unsafe {

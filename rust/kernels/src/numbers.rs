@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::memory::Buffer;
-use crate::precision::Precision;
+use crate::precision::{Precision, of_bfloat16, to_bfloat16};
 
 /// Numbers of which any bytes are a value.
 ///
@@ -15,11 +15,20 @@ use crate::precision::Precision;
 pub unsafe trait Number: Copy + Send + Sync + 'static {
     /// The precision of weights that are kept as these.
     const PRECISION: Precision;
+
+    /// The number of a bfloat16; none where that would lose what it is.
+    fn of_bfloat16(_: u16) -> Option<Self> {
+        None
+    }
 }
 
 // SAFETY: plain numbers.
 unsafe impl Number for f32 {
     const PRECISION: Precision = Precision::Float32;
+
+    fn of_bfloat16(half: u16) -> Option<Self> {
+        Some(of_bfloat16(half))
+    }
 }
 // SAFETY: as above.
 unsafe impl Number for u16 {
@@ -53,16 +62,36 @@ impl<T: Number> Numbers<T> {
         Self { start: NonNull::from(numbers).cast(), len: numbers.len(), _memory: memory }
     }
 
-    /// A copy of numbers that are given as bytes; none where the bytes are not a whole number of them.
-    pub fn copied(bytes: &[u8]) -> Option<Self> {
-        if !bytes.len().is_multiple_of(size_of::<T>()) {
-            return None;
+    /// `len` numbers whose bytes `read` writes: to be `kept`, where kernels read them fast, or else where they are soon gone.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    ///
+    /// # Panics
+    /// If so many numbers do not fit the address space.
+    pub fn read<E>(len: usize, kept: bool, read: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
+        if kept {
+            let mut numbers = Buffer::<T>::zeros(len);
+            read(bytes_of(&mut numbers))?;
+            return Ok(numbers.into());
         }
-        let mut numbers = Buffer::<T>::zeros(bytes.len() / size_of::<T>());
-        // SAFETY: as many bytes as the numbers have, which are alone; any bytes are numbers.
-        unsafe { numbers.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        Some(numbers.into())
+        // SAFETY: any bytes are a number.
+        let mut numbers = vec![unsafe { std::mem::zeroed::<T>() }; len];
+        read(bytes_of(&mut numbers))?;
+        Ok(numbers.into())
     }
+
+    /// What halves are floats of; none for other numbers.
+    pub fn of_bfloat16(halves: &Numbers<u16>) -> Option<Self> {
+        let numbers: Option<Vec<T>> = halves.iter().map(|&half| T::of_bfloat16(half)).collect();
+        Some(numbers?.into())
+    }
+}
+
+/// Where the bytes of numbers are written.
+fn bytes_of<T: Number>(numbers: &mut [T]) -> &mut [u8] {
+    // SAFETY: the bytes of the numbers, which are borrowed alone; any bytes are numbers.
+    unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), size_of_val(numbers)) }
 }
 
 impl<T: Number> From<Vec<T>> for Numbers<T> {
@@ -111,6 +140,16 @@ impl Array {
         }
     }
 
+    /// The same numbers in bfloat16; none where that is not what they are.
+    pub fn in_bfloat16(&self) -> Option<Self> {
+        match self {
+            Self::Float32(floats) if floats.iter().all(|float| float.to_bits() & 0xffff == 0) => {
+                Some(Self::Bfloat16(floats.iter().map(|&float| to_bfloat16(float)).collect::<Vec<_>>().into()))
+            }
+            _ => None,
+        }
+    }
+
     /// Their bytes.
     pub fn bytes(&self) -> &[u8] {
         fn bytes<T: Number>(numbers: &[T]) -> &[u8] {
@@ -130,11 +169,26 @@ pub trait Arrays {
     /// Why an array cannot be had.
     type Error;
 
+    /// Floats in a vector of a product's tile, at the level for which they were arranged.
+    fn tile_lanes(&self) -> usize;
+
+    /// Whether there is an array `name`.
+    fn contains(&self, name: &str) -> bool;
+
     /// The `len` numbers of the array `name`.
     ///
     /// # Errors
     /// Where there is no such array, or it has other numbers.
     fn find<T: Number>(&self, name: &str, len: usize) -> Result<Numbers<T>, Self::Error>;
+
+    /// The same for who makes others of them: they need not lie where kernels read them fast, and their memory is free when
+    /// they are dropped.
+    ///
+    /// # Errors
+    /// As above.
+    fn find_to_copy<T: Number>(&self, name: &str, len: usize) -> Result<Numbers<T>, Self::Error> {
+        self.find(name, len)
+    }
 }
 
 #[cfg(test)]
@@ -145,10 +199,31 @@ mod tests {
     #[test]
     fn bytes_there_and_back() {
         let numbers = Numbers::from(vec![1.5_f32, -2.0]);
-        let bytes = Array::Float32(numbers.clone()).bytes().to_vec();
-        assert_eq!(Numbers::<f32>::copied(&bytes).unwrap()[..], numbers[..]);
-        assert!(Numbers::<f32>::copied(&bytes[1..]).is_none());
-        assert_eq!(Numbers::<u16>::copied(&bytes).unwrap().len(), 4);
-        assert!(Numbers::<i8>::copied(&[]).unwrap().is_empty());
+        let array = Array::Float32(numbers.clone());
+        let read = |bytes: &mut [u8]| {
+            let from = array.bytes();
+            if bytes.len() > from.len() {
+                return Err("too few");
+            }
+            bytes.copy_from_slice(&from[..bytes.len()]);
+            Ok(())
+        };
+        for kept in [false, true] {
+            assert_eq!(Numbers::<f32>::read(2, kept, read).unwrap()[..], numbers[..]);
+            assert_eq!(Numbers::<u16>::read(4, kept, read).unwrap()[..], [0, 0x3fc0, 0, 0xc000]);
+            assert!(Numbers::<i8>::read(0, kept, read).unwrap().is_empty());
+            assert_eq!(Numbers::<f32>::read(3, kept, read).err(), Some("too few"));
+        }
+    }
+
+    #[test]
+    fn floats_whose_lower_halves_are_empty_are_kept_in_half() {
+        let floats = Numbers::from(vec![1.5_f32, -0.0, f32::INFINITY, f32::from_bits(1 << 16)]);
+        let Some(Array::Bfloat16(halves)) = Array::Float32(floats.clone()).in_bfloat16() else { panic!("no halves") };
+        let again = Numbers::<f32>::of_bfloat16(&halves).unwrap();
+        assert!(again.iter().zip(&floats[..]).all(|(a, b)| a.to_bits() == b.to_bits()));
+        assert!(Array::Float32(vec![1.5, 1.001].into()).in_bfloat16().is_none());
+        assert!(Array::Int8(vec![1].into()).in_bfloat16().is_none());
+        assert!(Numbers::<i8>::of_bfloat16(&halves).is_none());
     }
 }

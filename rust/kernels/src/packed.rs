@@ -1,11 +1,9 @@
 //! The right matrix of a product, arranged once at load in the order in which the tiles read it.
 
-use std::ops::Deref;
-
-use crate::memory::Buffer;
+use crate::memory::{Buffer, trim};
 use crate::numbers::{Array, Arrays, Number, Numbers};
-use crate::precision::{GROUP, Precision, Scale, to_bfloat16};
-use crate::simd::Level;
+use crate::precision::{GROUP, Precision, Scale, of_bfloat16, to_bfloat16};
+use crate::simd::{INT8_UNIT, Level};
 use crate::strided::Strided;
 
 /// Weights `(depth, columns)` in panels of two vectors' width: panel after panel, and in each the columns of depth 0,
@@ -46,16 +44,15 @@ impl PackedMatrix {
         let lanes = level.tile_lanes();
         let panels = match precision {
             Precision::Float32 if columns == 1 => Panels::Column(pack(matrix, 1, |k, _| k, |value| value)),
-            Precision::Float32 => Panels::Float32(pack(matrix, width, |k, c| k * width + c, |value| value)),
-            Precision::Bfloat16 => {
-                Panels::Bfloat16(pack(matrix, width, |k, c| k * width + c % lanes * 2 + c / lanes, to_bfloat16))
-            }
-            Precision::Int8 => pack_int8(matrix, width, lanes),
+            Precision::Float32 => Panels::Float32(pack(matrix, width, float32_place(lanes), |value| value)),
+            Precision::Bfloat16 => Panels::Bfloat16(pack(matrix, width, bfloat16_place(lanes), to_bfloat16)),
+            Precision::Int8 => pack_int8(matrix, lanes),
         };
         Self { level, depth, columns, panels, bias: padded.into() }
     }
 
-    /// The matrix of arrays that were [arranged](Self::arrays) before, for the same level.
+    /// The matrix of arrays that were [arranged](Self::arrays) before: as they are where that was for panels as wide as those
+    /// of this level, else arranged anew.
     ///
     /// # Errors
     /// Those of [`Arrays::find`].
@@ -65,18 +62,17 @@ impl PackedMatrix {
         (depth, columns): (usize, usize),
         arrays: &A,
     ) -> Result<Self, A::Error> {
-        let width = panel_width(level);
-        let count = columns.div_ceil(width);
+        let arranged = Arranged { arrays, columns, to: level.tile_lanes() };
         let panels = match precision {
             Precision::Float32 if columns == 1 => Panels::Column(arrays.find(PANELS, depth)?),
-            Precision::Float32 => Panels::Float32(arrays.find(PANELS, size([count, depth, width]))?),
-            Precision::Bfloat16 => Panels::Bfloat16(arrays.find(PANELS, size([count, depth, width]))?),
+            Precision::Float32 => Panels::Float32(arranged.find(PANELS, depth, float32_place)?),
+            Precision::Bfloat16 => Panels::Bfloat16(arranged.find(PANELS, depth, bfloat16_place)?),
             Precision::Int8 => Panels::Int8(
-                arrays.find(PANELS, size([count, depth.next_multiple_of(2), width]))?,
-                arrays.find(SCALES, size([count, depth.div_ceil(GROUP), width]))?,
+                arranged.find(PANELS, depth.checked_next_multiple_of(2).unwrap_or(depth), int8_place)?,
+                arranged.find(SCALES, depth.div_ceil(GROUP), float32_place)?,
             ),
         };
-        Ok(Self { level, depth, columns, panels, bias: arrays.find(BIAS, columns.next_multiple_of(width))? })
+        Ok(Self { level, depth, columns, panels, bias: arranged.find(BIAS, 1, float32_place)? })
     }
 
     /// What it is kept as: arrays, and what they are called.
@@ -111,16 +107,21 @@ impl PackedMatrix {
         self.columns.div_ceil(panel_width(self.level))
     }
 
-    /// One column of weights in float32, as they were given; empty for other precisions.
+    /// One column of weights in float32, as they are kept.
     pub(crate) fn column(&self, n: usize) -> impl Iterator<Item = f32> {
-        let (width, values) = match &self.panels {
-            Panels::Column(values) => (1, values.deref()),
-            Panels::Float32(values) => (panel_width(self.level), values.deref()),
-            _ => (1, [].as_slice()),
-        };
-        let panel = values.get(n / width * self.depth * width..).unwrap_or_default();
-        let panel = &panel[..panel.len().min(self.depth * width)];
-        panel.iter().skip(n % width).step_by(width).copied()
+        let (lanes, width) = (self.level.tile_lanes(), panel_width(self.level));
+        let (panel, c) = (n / width, n % width);
+        let start = panel * self.depth * width;
+        (0..self.depth).map(move |k| match &self.panels {
+            Panels::Column(values) => values[k],
+            Panels::Float32(values) => values[start + float32_place(lanes)(k, c)],
+            Panels::Bfloat16(values) => of_bfloat16(values[start + bfloat16_place(lanes)(k, c)]),
+            Panels::Int8(values, scales) => {
+                let (rows, groups) = (self.depth.next_multiple_of(2), self.depth.div_ceil(GROUP));
+                let scale = scales[panel * groups * width + float32_place(lanes)(k / GROUP, c)];
+                f32::from(values[panel * rows * width + int8_place(lanes)(k, c)]) * INT8_UNIT * scale
+            }
+        })
     }
 }
 
@@ -134,6 +135,66 @@ pub(crate) const VECTORS_PER_PANEL: usize = 2;
 pub(crate) fn panel_width(level: Level) -> usize {
     VECTORS_PER_PANEL * level.tile_lanes()
 }
+
+/// Where a panel of two vectors of `lanes` has the float at depth `k` and column `c`.
+#[inline(always)]
+fn float32_place(lanes: usize) -> impl Fn(usize, usize) -> usize + Copy {
+    move |k, c| k * VECTORS_PER_PANEL * lanes + c
+}
+
+/// The same of numbers in bfloat16.
+#[inline(always)]
+fn bfloat16_place(lanes: usize) -> impl Fn(usize, usize) -> usize + Copy {
+    move |k, c| k * VECTORS_PER_PANEL * lanes + c % lanes * 2 + c / lanes
+}
+
+/// The same of numbers in int8.
+#[inline(always)]
+fn int8_place(lanes: usize) -> impl Fn(usize, usize) -> usize + Copy {
+    move |k, c| k / 2 * 2 * VECTORS_PER_PANEL * lanes + c % lanes * 4 + k % 2 * 2 + c / lanes
+}
+
+/// Arrays of panels of so many `columns`, as they are needed with vectors of `to` lanes, whichever they were packed for.
+struct Arranged<'a, A> {
+    arrays: &'a A,
+    columns: usize,
+    to: usize,
+}
+
+impl<A: Arrays> Arranged<'_, A> {
+    /// The array `name` of panels of `depth` rows, each number at its `place` among vectors of some lanes.
+    fn find<T: Number, F: Fn(usize, usize) -> usize>(
+        &self,
+        name: &str,
+        depth: usize,
+        place: impl Fn(usize) -> F,
+    ) -> Result<Numbers<T>, A::Error> {
+        let from = self.arrays.tile_lanes();
+        let [old, new] = [from, self.to].map(|lanes| VECTORS_PER_PANEL * lanes);
+        let len = |width| size([self.columns.div_ceil(width), depth, width]);
+        if old == new {
+            return self.arrays.find(name, len(old));
+        }
+        let numbers = self.arrays.find_to_copy(name, len(old))?;
+        let (from, to) = (place(from), place(self.to));
+        let mut buffer = Buffer::zeros(len(new));
+        for n in 0..self.columns {
+            let (start, end) = (n / old * old * depth, n / new * new * depth);
+            for k in 0..depth {
+                buffer[end + to(k, n % new)] = numbers[start + from(k, n % old)];
+            }
+        }
+        drop(numbers);
+        if buffer.len() >= LARGE {
+            // Else freed pieces of many layers would add up to a quarter of a small model, for as long as it is loaded.
+            trim();
+        }
+        Ok(buffer.into())
+    }
+}
+
+/// Numbers that take so much memory that it should not be kept when they are gone.
+const LARGE: usize = 1 << 18;
 
 /// Depths that are packed together, in the order in which they lie in the source: each line of it is then read once.
 const STRIPE: usize = 64;
@@ -160,9 +221,11 @@ fn pack<T: Number>(
     packed.into()
 }
 
-fn pack_int8(matrix: &Strided<'_>, width: usize, lanes: usize) -> Panels {
+fn pack_int8(matrix: &Strided<'_>, lanes: usize) -> Panels {
     let (depth, columns) = matrix.shape();
+    let width = VECTORS_PER_PANEL * lanes;
     let (even_depth, groups, panels) = (depth.next_multiple_of(2), depth.div_ceil(GROUP), columns.div_ceil(width));
+    let (place, scale_place) = (int8_place(lanes), float32_place(lanes));
     let mut values = Buffer::zeros(size([panels, even_depth, width]));
     let mut scales = Buffer::zeros(size([panels, groups, width]));
     for group in 0..groups {
@@ -172,9 +235,9 @@ fn pack_int8(matrix: &Strided<'_>, width: usize, lanes: usize) -> Panels {
             let Some(shared) = Scale::of(depths.clone().map(|k| matrix.at(k, n))) else { continue };
             let data = &mut values[panel * even_depth * width..][..even_depth * width];
             for k in depths.clone() {
-                data[k / 2 * 2 * width + c % lanes * 4 + k % 2 * 2 + c / lanes] = shared.number(matrix.at(k, n));
+                data[place(k, c)] = shared.number(matrix.at(k, n));
             }
-            scales[(panel * groups + group) * width + c] = shared.scale();
+            scales[panel * groups * width + scale_place(group, c)] = shared.scale();
         }
     }
     Panels::Int8(values.into(), scales.into())

@@ -1,5 +1,7 @@
 //! How weights are stored, and what becomes of each of them.
 
+use std::borrow::Cow;
+
 use crate::simd::INT8_UNIT;
 
 /// How weights are stored. Products are in float32 in any case: less storage is less to read from memory.
@@ -25,6 +27,11 @@ pub fn to_bfloat16(value: f32) -> u16 {
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
+/// The float32 whose upper half is given.
+pub fn of_bfloat16(half: u16) -> f32 {
+    f32::from_bits(u32::from(half) << 16)
+}
+
 /// What the weights of a group are stored by as whole numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
@@ -47,6 +54,27 @@ impl Scale {
     /// What a sum of products with numbers taken 2^24 times is multiplied by.
     pub fn scale(self) -> f32 {
         self.greatest / 127.0 / INT8_UNIT
+    }
+}
+
+/// Rows of `depth` weights as they are kept in a precision, each of them a column of a packed matrix.
+///
+/// # Panics
+/// If `depth` is zero.
+pub fn as_kept(precision: Precision, rows: &[f32], depth: usize) -> Cow<'_, [f32]> {
+    let number = |scale: Scale, weight| f32::from(scale.number(weight)) * INT8_UNIT * scale.scale();
+    match precision {
+        Precision::Float32 => Cow::Borrowed(rows),
+        Precision::Bfloat16 => rows.iter().map(|&weight| of_bfloat16(to_bfloat16(weight))).collect(),
+        Precision::Int8 => {
+            let mut kept = rows.to_vec();
+            for group in kept.chunks_mut(depth).flat_map(|row| row.chunks_mut(GROUP)) {
+                if let Some(scale) = Scale::of(group.iter().copied()) {
+                    group.iter_mut().for_each(|weight| *weight = number(scale, *weight));
+                }
+            }
+            kept.into()
+        }
     }
 }
 

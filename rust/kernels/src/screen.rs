@@ -49,11 +49,13 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Of the weights `-2 e` and `|e|^2`; none where it would not pay.
-    pub(crate) fn new(level: Level, doubled: &[f32], norms: &[f32], dim: usize) -> Option<Self> {
+    /// Of the weights `-2 e` with `|e|^2` as the bias; none where it would not pay.
+    pub(crate) fn of_columns(exact: &PackedMatrix) -> Option<Self> {
+        let (level, dim, norms) = (exact.level, exact.depth, &exact.bias[..exact.columns]);
         if !pays(norms.len(), dim) {
             return None;
         }
+        let doubled: Vec<f32> = (0..norms.len()).flat_map(|code| exact.column(code)).collect();
         let (mut biases, mut slack) = (Vec::new(), Vec::new());
         for (entry, &norm) in doubled.chunks_exact(dim).zip(norms) {
             let Lengths { exact, stored, apart } = Lengths::of(entry);
@@ -61,9 +63,14 @@ impl Screen {
             slack.push(above(apart + rounding(dim) * (exact + stored)));
             biases.push(-above(rounding(dim) * 2.0 * f64::from(norm) + tiny - f64::from(norm)));
         }
-        let matrix = PackedMatrix::new(level, Precision::Int8, &Strided::transposed(doubled, dim), Some(&biases));
+        let matrix = PackedMatrix::new(level, Precision::Int8, &Strided::transposed(&doubled, dim), Some(&biases));
         slack.resize(slack.len().next_multiple_of(panel_width(level)), 0.0);
         Some(Self { matrix, slack: slack.into() })
+    }
+
+    /// Whether one was arranged before, for the same level.
+    pub(crate) fn is_among<A: Arrays>(level: Level, arrays: &A) -> bool {
+        arrays.tile_lanes() == level.tile_lanes() && arrays.contains(SLACK)
     }
 
     /// The one whose arrays were arranged before, for the same level; none where there would be none.
@@ -143,6 +150,14 @@ struct Own<'a, A>(&'a A);
 
 impl<A: Arrays> Arrays for Own<'_, A> {
     type Error = A::Error;
+
+    fn tile_lanes(&self) -> usize {
+        self.0.tile_lanes()
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.0.contains(own_name(name))
+    }
 
     fn find<T: Number>(&self, name: &str, len: usize) -> Result<Numbers<T>, A::Error> {
         self.0.find(own_name(name), len)

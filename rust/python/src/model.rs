@@ -312,6 +312,10 @@ impl Model {
         detached(py, |_| self.model.save(Path::new(path)))
     }
 
+    fn save_compact(&self, py: Python<'_>, path: &str, dtype: &str) -> PyResult<()> {
+        detached(py, |_| self.model.save_compact(Path::new(path), dtype.parse()?))
+    }
+
     fn save_packed(&self, py: Python<'_>, path: &str) -> PyResult<()> {
         detached(py, |_| self.model.save_packed(Path::new(path)))
     }

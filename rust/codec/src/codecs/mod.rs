@@ -19,6 +19,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::options::Dtype;
 use crate::plan::Plan;
 use crate::weights::{Checkpoint, Files, Found, Layout, PackedDescription, Stored};
 pub use kind::CodecKind;
@@ -94,6 +95,15 @@ impl<'a> Opened<'a> {
         description.plan = description.plan.needed(packed.parts.parse()?, codebooks)?;
         let module = packed.module.clone();
         Ok(Self { family, module, description, weights: Stored::Packed(files.into_packed(packed)?) })
+    }
+
+    /// How weights are kept for which `asked` is asked: it, or as they are.
+    pub(crate) fn dtype(&self, asked: Dtype) -> Result<Dtype> {
+        match (&self.weights, asked) {
+            (Stored::Packed(packed), Dtype::Auto) => packed.description.dtype.parse(),
+            (Stored::Tensors(_), Dtype::Auto) => Ok(Dtype::Float32),
+            (_, asked) => Ok(asked),
+        }
     }
 
     /// Writes the codec to a directory, in the first of its layouts: see [`Checkpoint::save`].

@@ -3,6 +3,7 @@
 use super::{Builder, Quantizer};
 use crate::error::Result;
 use crate::ops::{self, Indices, Signal, TableShape};
+use crate::parts::Parts;
 use crate::plan;
 
 /// The decoder's own way from codes to latents.
@@ -15,7 +16,9 @@ pub(crate) enum Embedding {
 impl Embedding {
     pub(crate) fn load(builder: &mut Builder<'_>, plan: &plan::Embedding) -> Result<Self> {
         Ok(match plan {
-            plan::Embedding::Residual(quantizer) => Self::Residual(Quantizer::load(builder, quantizer)?),
+            plan::Embedding::Residual(quantizer) => {
+                Self::Residual(Quantizer::load(builder, quantizer, Parts::Decoder)?)
+            }
             plan::Embedding::Mean(mean) => {
                 let &plan::MeanEmbedding { codebooks, entries, dim, .. } = mean;
                 let table = builder.reader.table(&mean.name)?;

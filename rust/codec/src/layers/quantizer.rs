@@ -2,7 +2,8 @@
 
 use super::Builder;
 use crate::error::{Error, Result};
-use crate::ops::{Block, Codebooks, Columns, Indices, Operation, Signal};
+use crate::ops::{Block, CodebookShape, Codebooks, Columns, Indices, Operation, Signal};
+use crate::parts::Parts;
 use crate::plan;
 
 /// Quantizers that are all fed with the same latents: their codes follow one another.
@@ -19,9 +20,9 @@ struct ResidualQuantizer {
 }
 
 impl Quantizer {
-    /// The quantizer of a plan. Codes are searched and summed exactly, in float32.
-    pub(crate) fn load(builder: &mut Builder<'_>, plan: &plan::Quantizer) -> Result<Self> {
-        let residual = plan.residual.iter().map(|residual| ResidualQuantizer::load(builder, residual));
+    /// The quantizer of a plan, for one direction or for both.
+    pub(crate) fn load(builder: &mut Builder<'_>, plan: &plan::Quantizer, parts: Parts) -> Result<Self> {
+        let residual = plan.residual.iter().map(|residual| ResidualQuantizer::load(builder, residual, parts));
         Ok(Self { residual: residual.collect::<Result<_>>()? })
     }
 
@@ -55,14 +56,16 @@ impl Quantizer {
 }
 
 impl ResidualQuantizer {
-    fn load(builder: &mut Builder<'_>, plan: &plan::ResidualQuantizer) -> Result<Self> {
+    fn load(builder: &mut Builder<'_>, plan: &plan::ResidualQuantizer, parts: Parts) -> Result<Self> {
         let mut projection = |linear: &Option<plan::Linear>| {
             linear.as_ref().map(|linear| builder.linear(linear, 1, true, None)).transpose()
         };
         let (input, output) = (projection(&plan.input)?, projection(&plan.output)?);
+        let &plan::ResidualQuantizer { entries, dim, .. } = plan;
+        let shape = CodebookShape { entries, dim, searched: parts.encoder(), summed: parts.decoder() };
         let reader = &builder.reader;
         let mut books = plan.codebooks.iter().map(|name| reader.codebook(name, plan.sums, plan.dim));
-        let codebooks = builder.backend.codebooks(plan.entries, plan.dim, &mut books)?;
+        let codebooks = builder.backend.codebooks(shape, &mut books)?;
         builder.held.bytes += codebooks.bytes();
         for (name, arrays) in plan.codebooks.iter().zip(codebooks.arrays()) {
             builder.held.add(name, 0, arrays);

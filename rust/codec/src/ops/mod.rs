@@ -14,6 +14,7 @@ mod edge;
 #[cfg(test)]
 pub(crate) mod faults;
 mod groups;
+pub(crate) mod precisions;
 mod rotary;
 mod shapes;
 mod signal;
@@ -28,7 +29,9 @@ mod weights;
 use candle_core::{Device, Tensor};
 
 pub(crate) use rotary::{Angles, Rotary};
-pub(crate) use shapes::{Activation, AttentionShape, ConvShape, ConvTransposeShape, Edge, LinearShape, TableShape};
+pub(crate) use shapes::{
+    Activation, AttentionShape, CodebookShape, ConvShape, ConvTransposeShape, Edge, LinearShape, TableShape,
+};
 pub(crate) use signal::{Columns, Indices, Signal};
 pub(crate) use state::{Block, Memory, Slot, Slots, State};
 pub(crate) use step::{Flow, Given, Layers, Route, Source, Step};
@@ -99,8 +102,8 @@ pub(crate) trait Backend: Send + Sync {
     fn attention(&self, memory: &mut Slots, shape: AttentionShape) -> Result<Box<dyn Attention>>;
 
     /// Codebooks in the order in which each quantizes what the ones before it left; each is `(entries, dim)`, row-major.
-    /// They are searched in float32 however weights are kept.
-    fn codebooks(&self, entries: usize, dim: usize, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>>;
+    /// Where weights are kept in int8, entries are kept smaller too: see [`precisions`].
+    fn codebooks(&self, shape: CodebookShape, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>>;
 
     /// A table `(codebooks * entries, dim)`, row-major, of which the mean of some rows is taken.
     fn embedding(&self, shape: TableShape, table: Weights<'_>) -> Result<Box<dyn Embedding>>;

@@ -100,6 +100,19 @@ impl AttentionShape {
     }
 }
 
+/// Shape of codebooks, and what they are for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CodebookShape {
+    /// Entries of each.
+    pub(crate) entries: usize,
+    /// Floats of an entry.
+    pub(crate) dim: usize,
+    /// Whether codes are searched.
+    pub(crate) searched: bool,
+    /// Whether entries are added up.
+    pub(crate) summed: bool,
+}
+
 /// Shape of a table of rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TableShape {

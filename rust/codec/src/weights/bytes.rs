@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mimi_kernels::Map;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// Where bytes are, and how many.
 pub(super) enum Bytes<'a> {
@@ -15,25 +15,19 @@ pub(super) enum Bytes<'a> {
     InMemory(&'a [u8]),
 }
 
-/// Bytes that can be looked at.
-pub(super) enum Memory<'a> {
-    Mapped(Arc<Map>),
-    Bytes(&'a [u8]),
-}
-
 impl<'a> Bytes<'a> {
-    /// The bytes where they can be looked at: a file is mapped.
-    pub(super) fn into_memory(self) -> io::Result<Memory<'a>> {
-        Ok(match self {
-            Self::OnDisk(file, _) => Memory::Mapped(Map::new(file.into_file())?),
-            Self::InMemory(bytes) => Memory::Bytes(bytes),
-        })
+    /// Maps a file; bytes in memory are given back.
+    pub(super) fn map(self) -> io::Result<Result<Arc<Map>, Self>> {
+        match self {
+            Self::OnDisk(file, _) => Ok(Ok(Map::new(file.into_file())?)),
+            Self::InMemory(_) => Ok(Err(self)),
+        }
     }
 }
 
 impl Bytes<'_> {
     /// Opens a file. Pipes and devices, which might block for ever, are refused unopened.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let failed = |error: io::Error| Error::file(path, format!("cannot read the file: {error}"));
         if !std::fs::metadata(path).map_err(failed)?.is_file() {
             return Err(Error::file(path, "expected a regular file, got a directory, a pipe or a device"));

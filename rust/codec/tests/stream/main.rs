@@ -5,6 +5,7 @@
 mod backends;
 mod batches;
 mod chunks;
+mod compact;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod failures;

@@ -20,10 +20,10 @@ pub(crate) fn packed(directory: &TempDir, options: &LoadOptions) -> (Mimi, PathB
     (model, path)
 }
 
-const DTYPES: [Dtype; 3] = [Dtype::Float32, Dtype::Bfloat16, Dtype::Int8];
+pub(crate) const DTYPES: [Dtype; 3] = [Dtype::Float32, Dtype::Bfloat16, Dtype::Int8];
 
 /// The codes, latents and samples that a model makes of the same clip as every other.
-fn outcome(model: &Mimi) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+pub(crate) fn outcome(model: &Mimi) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
     let clip = Random::new(110).clip(20 * model.frame_size());
     let codes = model.encode(&clip, model.num_codebooks()).unwrap();
     let samples = bits(&model.decode(&codes).unwrap());
@@ -86,7 +86,7 @@ fn a_half_and_fewer_codebooks_are_had_from_more() {
 }
 
 /// The field of the configuration that an error is of.
-fn field(path: &Path, options: &LoadOptions) -> String {
+pub(crate) fn field(path: &Path, options: &LoadOptions) -> String {
     match Mimi::load(path, options).err() {
         Some(Error::Config { field, .. }) => field,
         other => panic!("expected an error of an option, got {other:?}"),

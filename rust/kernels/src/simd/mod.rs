@@ -73,6 +73,22 @@ impl Level {
         }
     }
 
+    /// The plain one, which every processor has.
+    pub fn portable() -> Self {
+        Self(Set::Portable)
+    }
+
+    /// Floats in a vector of a product's tile at the level of this [name](Self::name), which may be one of another processor:
+    /// it says how arrays are arranged that were made there.
+    pub fn tile_lanes_of(name: &str) -> Option<usize> {
+        match name {
+            "avx512" => Some(16),
+            "avx2" | "neon" => Some(8),
+            "portable" => Some(4),
+            _ => None,
+        }
+    }
+
     /// Floats in a vector of this level. Levels with as many that fuse multiplications and additions give the same bits.
     pub fn lanes(self) -> usize {
         self.run(Lanes)
@@ -246,5 +262,18 @@ pub(crate) trait Simd: Copy {
             greatest = greatest.max(lane);
         }
         greatest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_arrays_are_arranged_at_each_level() {
+        for level in Level::available() {
+            assert_eq!(Level::tile_lanes_of(level.name()), Some(level.tile_lanes()), "{level:?}");
+        }
+        assert_eq!(Level::tile_lanes_of("sve"), None);
     }
 }

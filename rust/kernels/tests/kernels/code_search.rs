@@ -1,6 +1,6 @@
 //! The nearest entry of a codebook.
 
-use mimi_kernels::{Codebook, Threads, Unmeasurable, simd::Level};
+use mimi_kernels::{Codebook, Precision, Threads, Unmeasurable, as_kept, simd::Level};
 
 use crate::bits;
 use crate::random::Random;
@@ -36,7 +36,7 @@ fn every_shape_and_ties_to_the_first() {
                     .flat_map(|(x, &code)| x.iter().zip(&entries[code as usize * dim..]).map(|(x, e)| x - e));
                 let left: Vec<f32> = left.collect();
                 for level in Level::available() {
-                    let book = Codebook::new(level, &entries, dim);
+                    let book = Codebook::new(level, Precision::Float32, &entries, dim, true);
                     assert_eq!((book.entries(), book.dim()), (count, dim));
                     assert!(book.bytes() >= (dim + 1) * count * size_of::<f32>());
                     let found = search(&book, &x, 1);
@@ -54,7 +54,7 @@ fn equal_entries_at_any_place() {
     for level in Level::available() {
         for first in 0..count {
             let entries: Vec<f32> = (0..count).flat_map(|i| vec![if i < first { 9.0 } else { 1.0 }; dim]).collect();
-            let (codes, _) = search(&Codebook::new(level, &entries, dim), &[0.0; 5], 1);
+            let (codes, _) = search(&Codebook::new(level, Precision::Float32, &entries, dim, true), &[0.0; 5], 1);
             assert_eq!(codes, [first as u32], "{level:?}");
         }
     }
@@ -66,7 +66,7 @@ fn distances_are_compared_after_their_root_in_float32() {
     let entries = [4000.0, 1.0, 1.0, 4000.0, 1.0, 0.0];
     assert_eq!(16_000_002_f32.sqrt(), 16_000_001_f32.sqrt());
     for level in Level::available() {
-        let (codes, _) = search(&Codebook::new(level, &entries, 3), &[0.0; 3], 1);
+        let (codes, _) = search(&Codebook::new(level, Precision::Float32, &entries, 3, true), &[0.0; 3], 1);
         assert_eq!(codes, [0], "{level:?}");
     }
 }
@@ -77,7 +77,7 @@ fn an_entry_itself_is_at_distance_zero() {
     let random = &mut Random::new(22);
     let entries = random.floats(50 * 30);
     for level in Level::available() {
-        let (codes, left) = search(&Codebook::new(level, &entries, 30), &entries, 1);
+        let (codes, left) = search(&Codebook::new(level, Precision::Float32, &entries, 30, true), &entries, 1);
         assert_eq!(codes, (0..50).collect::<Vec<u32>>(), "{level:?}");
         assert!(left.iter().all(|&value| value == 0.0), "{level:?}");
     }
@@ -90,7 +90,7 @@ fn the_same_alone_together_and_on_any_number_of_threads() {
     let entries = random.floats(count * dim);
     let x = random.floats(rows * dim);
     for level in Level::available() {
-        let book = Codebook::new(level, &entries, dim);
+        let book = Codebook::new(level, Precision::Float32, &entries, dim, true);
         let (codes, left) = search(&book, &x, 1);
         for threads in [2, 3] {
             let (other_codes, other_left) = search(&book, &x, threads);
@@ -110,7 +110,7 @@ fn entries_are_added_as_they_were_given() {
         let entries = random.floats(count * dim);
         let start = random.floats(dim);
         for level in Level::available() {
-            let book = Codebook::new(level, &entries, dim);
+            let book = Codebook::new(level, Precision::Float32, &entries, dim, true);
             for (code, entry) in entries.chunks_exact(dim).enumerate() {
                 let mut sum = start.clone();
                 book.add_entry(code, &mut sum);
@@ -124,20 +124,24 @@ fn entries_are_added_as_they_were_given() {
 #[test]
 #[should_panic(expected = "entry 3 of 3")]
 fn there_is_no_entry_after_the_last() {
-    Codebook::new(Level::detect(), &[0.0; 6], 2).add_entry(3, &mut [0.0; 2]);
+    Codebook::new(Level::detect(), Precision::Float32, &[0.0; 6], 2, true).add_entry(3, &mut [0.0; 2]);
 }
 
 #[test]
 #[should_panic(expected = "entries of 4 floats")]
 fn entries_are_whole() {
-    Codebook::new(Level::detect(), &[0.0; 6], 4);
+    Codebook::new(Level::detect(), Precision::Float32, &[0.0; 6], 4, true);
 }
 
 #[test]
 fn no_code_where_there_is_no_distance() {
     let refused = |level, entries: &[f32], x: &[f32]| {
         let (mut residual, mut codes) = (x.to_vec(), vec![u32::MAX; x.len() / 3]);
-        let outcome = Codebook::new(level, entries, 3).search(&mut residual, &mut codes, &Threads::new(1));
+        let outcome = Codebook::new(level, Precision::Float32, entries, 3, true).search(
+            &mut residual,
+            &mut codes,
+            &Threads::new(1),
+        );
         assert_eq!(outcome, Err(Unmeasurable), "{level:?}: {entries:?}, {x:?}");
     };
     let usual = [1.0, 2.0, 3.0, -1.0, 0.5, 0.0];
@@ -149,7 +153,34 @@ fn no_code_where_there_is_no_distance() {
         }
         // Near the bound distances are what they are.
         let far = [3e18, 0.0, 0.0, -3e18, 0.0, 0.0];
-        assert_eq!(search(&Codebook::new(level, &far, 3), &[-2e18, 3e18, 1.0], 1).0, [1], "{level:?}");
+        assert_eq!(
+            search(&Codebook::new(level, Precision::Float32, &far, 3, true), &[-2e18, 3e18, 1.0], 1).0,
+            [1],
+            "{level:?}"
+        );
+    }
+}
+
+#[test]
+fn smaller_entries_are_searched_and_added_as_they_are_kept() {
+    let random = &mut Random::new(27);
+    let (count, dim) = (300, 140);
+    let entries = random.floats(count * dim);
+    let x = random.floats(11 * dim);
+    for precision in [Precision::Bfloat16, Precision::Int8] {
+        let kept = as_kept(precision, &entries, dim);
+        assert_ne!(kept, entries, "{precision:?}");
+        for level in Level::available() {
+            let book = Codebook::new(level, precision, &entries, dim, false);
+            let exact = Codebook::new(level, Precision::Float32, &kept, dim, false);
+            // Sums in int8 are scaled at the end of a group, so they are rounded otherwise: no two entries are as near.
+            let ((codes, left), (exact_codes, exact_left)) = (search(&book, &x, 1), search(&exact, &x, 1));
+            assert_eq!((codes, bits(&left)), (exact_codes, bits(&exact_left)), "{precision:?}, {level:?}");
+            let (mut sum, mut exact_sum) = (vec![0.5; dim], vec![0.5; dim]);
+            book.add_entry(7, &mut sum);
+            exact.add_entry(7, &mut exact_sum);
+            assert_eq!(bits(&sum), bits(&exact_sum), "{precision:?}, {level:?}");
+        }
     }
 }
 
@@ -157,7 +188,7 @@ fn no_code_where_there_is_no_distance() {
 fn screened_as_a_whole(entries: &[f32], x: &[f32], dim: usize) {
     const MANY: usize = 9;
     for level in Level::available() {
-        let book = Codebook::new(level, entries, dim);
+        let book = Codebook::new(level, Precision::Float32, entries, dim, true);
         assert!(book.bytes() > entries.len() * 5, "{level:?}: a codebook of {} floats is not screened", entries.len());
         let repeated = |x: &[f32]| x.repeat(MANY.div_ceil(x.len() / dim));
         for (count, x) in
@@ -231,11 +262,15 @@ fn a_screen_of_numbers_of_any_size() {
         for wrong in [f32::NAN, f32::INFINITY, 1e19] {
             let mut wrong_x = x[..dim].to_vec();
             wrong_x[77] = wrong;
-            let outcome = Codebook::new(level, &entries, dim).search(&mut wrong_x, &mut [0], &Threads::new(1));
+            let outcome = Codebook::new(level, Precision::Float32, &entries, dim, true).search(
+                &mut wrong_x,
+                &mut [0],
+                &Threads::new(1),
+            );
             assert_eq!(outcome, Err(Unmeasurable), "{level:?}: {wrong}");
             let mut wrong_entries = entries.clone();
             wrong_entries[99_999] = wrong;
-            let book = Codebook::new(level, &wrong_entries, dim);
+            let book = Codebook::new(level, Precision::Float32, &wrong_entries, dim, true);
             assert_eq!(book.search(&mut x[..dim].to_vec(), &mut [0], &Threads::new(1)), Err(Unmeasurable), "{level:?}");
         }
     }

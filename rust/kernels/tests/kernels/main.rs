@@ -2,6 +2,7 @@
 //! loops that define it.
 
 mod absurd;
+mod arranged;
 mod attention;
 mod canonical;
 mod code_search;

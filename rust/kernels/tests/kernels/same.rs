@@ -130,7 +130,7 @@ fn codes(level: Level) -> Vec<f32> {
     let random = &mut Random::new(105);
     let mut all = Vec::new();
     for (entries, dim) in [(1, 1), (300, 17), (2048, 64)] {
-        let book = Codebook::new(level, &random.floats(entries * dim), dim);
+        let book = Codebook::new(level, Precision::Float32, &random.floats(entries * dim), dim, true);
         let (mut residual, mut codes) = (random.floats(20 * dim), [0; 20]);
         assert_eq!(book.search(&mut residual, &mut codes, &Threads::new(1)), Ok(()));
         all.extend(residual);

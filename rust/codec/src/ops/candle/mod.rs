@@ -14,8 +14,8 @@ mod rotary;
 use candle_core::{Device, Tensor};
 
 use super::{
-    Activation, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, EachBook, Embedding,
-    LinearShape, Operation, Rotary, Signal, TableShape, Weights,
+    Activation, Attention, AttentionShape, Backend, CodebookShape, Codebooks, ConvShape, ConvTransposeShape, EachBook,
+    Embedding, LinearShape, Operation, Rotary, Signal, TableShape, Weights,
 };
 use crate::error::Result;
 use crate::ops::state::Slots;
@@ -107,8 +107,8 @@ impl Backend for Composed {
         Ok(Box::new(attention::Windowed::new(memory, shape)))
     }
 
-    fn codebooks(&self, _: usize, dim: usize, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>> {
-        Ok(Box::new(codebooks::Books::new(self, dim, books)?))
+    fn codebooks(&self, shape: CodebookShape, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>> {
+        Ok(Box::new(codebooks::Books::new(self, shape.dim, books)?))
     }
 
     fn embedding(&self, shape: TableShape, table: Weights<'_>) -> Result<Box<dyn Embedding>> {

@@ -1,27 +1,85 @@
 //! Codebooks packed for the search.
 
-use mimi_kernels::{Codebook, Unmeasurable};
+use mimi_kernels::{Codebook, Precision, Unmeasurable};
 
 use super::{Kernels, host};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory;
 use crate::ops::state::Block;
-use crate::ops::{Arrays, Codebooks, Columns, EachBook, Indices, Signal, Weights, unmeasurable};
+use crate::ops::{
+    Arrays, CodebookShape, Codebooks, Columns, EachBook, Indices, Signal, Weights, precisions, unmeasurable,
+};
 
 pub(super) struct Books {
-    books: Vec<Codebook>,
+    dim: usize,
+    books: Vec<Book>,
     kernels: Kernels,
 }
 
+/// A codebook for each use, or one for both.
+struct Book {
+    summed: Option<Codebook>,
+    /// None where it is the one that is summed.
+    searched: Option<Codebook>,
+}
+
 impl Books {
-    pub(super) fn new(kernels: &Kernels, entries: usize, dim: usize, books: EachBook<'_, '_>) -> Result<Self> {
-        let books = books.map(|book| match book? {
-            Weights::Tensors(book, _) => Ok(Codebook::new(kernels.level, &book, dim)),
-            Weights::Packed(layer, _) => Codebook::of_arrays(kernels.level, entries, dim, &layer),
-        });
-        let books = books.collect::<Result<_>>()?;
-        Ok(Self { books, kernels: kernels.clone() })
+    pub(super) fn new(kernels: &Kernels, shape: CodebookShape, books: EachBook<'_, '_>) -> Result<Self> {
+        let books = books.map(|book| Book::new(kernels, shape, &book?)).collect::<Result<_>>()?;
+        Ok(Self { dim: shape.dim, books, kernels: kernels.clone() })
     }
+}
+
+impl Book {
+    fn new(kernels: &Kernels, shape: CodebookShape, weights: &Weights<'_>) -> Result<Self> {
+        let CodebookShape { entries, dim, searched, summed } = shape;
+        let [search, sum] = precisions::of_entries(kernels.precision);
+        let apart = search != sum;
+        let made = |precision, screened, part: Option<&str>| match weights {
+            Weights::Tensors(book, _) => Ok(Codebook::new(kernels.level, precision, book, dim, screened)),
+            Weights::Packed(layer, _) => {
+                let layer = &part.map_or_else(|| layer.clone(), |part| layer.part(part));
+                Codebook::of_arrays(kernels.level, precision, (entries, dim), screened, layer)
+            }
+        };
+        // Entries in int8 are read as soon as a screen would be.
+        let screened = searched && kernels.screens && search == Precision::Float32;
+        Ok(Self {
+            summed: (summed || !apart).then(|| made(sum, screened, None)).transpose()?,
+            searched: (searched && apart).then(|| made(search, screened, Some(SEARCHED))).transpose()?,
+        })
+    }
+
+    fn summed(&self) -> Result<&Codebook> {
+        self.summed.as_ref().ok_or_else(|| not_kept("to be added up"))
+    }
+
+    fn searched(&self) -> Result<&Codebook> {
+        self.searched.as_ref().or(self.summed.as_ref()).ok_or_else(|| not_kept("to be searched"))
+    }
+
+    fn arrays(&self) -> Arrays {
+        let mut arrays = self.summed.as_ref().map(Codebook::arrays).unwrap_or_default();
+        let searched = self.searched.as_ref().map(Codebook::arrays).unwrap_or_default();
+        arrays.extend(searched.into_iter().map(|(name, array)| (searched_name(name), array)));
+        arrays
+    }
+}
+
+/// The part of a codebook's arrays that belongs to the one that is searched.
+const SEARCHED: &str = "searched";
+
+/// What its arrays are called among those of both.
+fn searched_name(name: &str) -> &'static str {
+    match name {
+        "panels" => "searched.panels",
+        "scales" => "searched.scales",
+        _ => "searched.bias",
+    }
+}
+
+fn not_kept(what: &str) -> Error {
+    Error::Codes(format!("expected codebooks {what}, got a model without them"))
 }
 
 impl Codebooks for Books {
@@ -36,7 +94,7 @@ impl Codebooks for Books {
             let mut found = memory::with_room(vectors)?;
             found.resize(vectors, 0);
             for (k, book) in self.books[..count].iter().enumerate() {
-                let outcome = book.search(&mut residual, &mut found, &self.kernels.threads);
+                let outcome = book.searched()?.search(&mut residual, &mut found, &self.kernels.threads);
                 outcome.map_err(|Unmeasurable| unmeasurable(k))?;
                 codes[k..].iter_mut().step_by(count).zip(&found).for_each(|(code, &found)| *code = found);
             }
@@ -45,13 +103,13 @@ impl Codebooks for Books {
     }
 
     fn sum(&self, codes: &Indices, columns: Columns, residual: Option<&Signal>) -> Result<Signal> {
-        let (all, dim) = (codes.codes()?, self.books.first().map_or(0, Codebook::dim));
+        let (all, dim) = (codes.codes()?, self.dim);
         host::with_optional_floats(residual.map(Signal::tensor).transpose()?, |residual| {
             self.kernels.write((1, codes.vectors, dim), |out| {
                 out.fill(0.0);
                 for (codes, sum) in columns.of(all).zip(out.chunks_exact_mut(dim)) {
                     for (book, &code) in self.books.iter().zip(codes) {
-                        book.add_entry(code as usize, sum);
+                        book.summed()?.add_entry(code as usize, sum);
                     }
                 }
                 out.iter_mut().zip(residual.unwrap_or_default()).for_each(|(sum, residual)| *sum += residual);
@@ -65,6 +123,6 @@ impl Codebooks for Books {
     }
 
     fn arrays(&self) -> Vec<Arrays> {
-        self.books.iter().map(Codebook::arrays).collect()
+        self.books.iter().map(Book::arrays).collect()
     }
 }

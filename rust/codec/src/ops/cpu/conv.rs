@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::finite::check_finite;
 use crate::ops::signal::tensors;
 use crate::ops::state::{Block, Slot, Slots};
-use crate::ops::{Activation, Arrays, ConvShape, Operation, Signal, Weights, edge, groups};
+use crate::ops::{Activation, Arrays, ConvShape, Operation, Signal, Weights, edge, groups, precisions};
 
 /// All groups in one product.
 pub(super) struct Conv {
@@ -22,13 +22,18 @@ pub(super) struct Conv {
 impl Conv {
     pub(super) fn new(kernels: &Kernels, memory: &mut Slots, shape: ConvShape, weights: Weights<'_>) -> Result<Self> {
         let ConvShape { c_in, c_out, kernel, rows_per_frame, .. } = shape;
-        let precision = kernels.precision_for(rows_per_frame);
-        let weight = kernels.matrix(precision, (kernel * c_in, c_out), weights, |weight, bias| {
-            let inputs = (0..kernel).flat_map(|tap| (0..c_in).map(move |input| input * kernel + tap));
-            let outputs = (0..c_out).map(|output| output * c_in * kernel);
-            let dense = groups::ungrouped(weight, c_out, c_in, kernel, shape.groups);
-            PackedMatrix::new(kernels.level, precision, &Strided::new(&dense, inputs, outputs), bias)
-        })?;
+        let precision = precisions::of_convolution(kernels.precision, rows_per_frame);
+        let weight = kernels.matrix(
+            precision,
+            (kernel * c_in, c_out),
+            weights.kept(precision, kernels.precision),
+            |weight, bias| {
+                let inputs = (0..kernel).flat_map(|tap| (0..c_in).map(move |input| input * kernel + tap));
+                let outputs = (0..c_out).map(|output| output * c_in * kernel);
+                let dense = groups::ungrouped(weight, c_out, c_in, kernel, shape.groups);
+                PackedMatrix::new(kernels.level, precision, &Strided::new(&dense, inputs, outputs), bias)
+            },
+        )?;
         Ok(Self { shape, history: memory.slot(&[shape.history(), c_in]), weight, kernels: kernels.clone() })
     }
 

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::finite::check_finite;
 use crate::ops::signal::tensors;
 use crate::ops::state::{Block, Slot, Slots};
-use crate::ops::{Activation, Arrays, ConvTransposeShape, Operation, Signal, Weights, groups, transposed};
+use crate::ops::{Activation, Arrays, ConvTransposeShape, Operation, Signal, Weights, groups, precisions, transposed};
 
 /// All groups in one product whose rows are `stride` outputs.
 pub(super) struct Dense {
@@ -27,9 +27,9 @@ impl Dense {
         weights: Weights<'_>,
     ) -> Result<Self> {
         let ConvTransposeShape { c_in, c_out, kernel, stride, .. } = shape;
-        let precision = kernels.precision_for(shape.rows_per_frame);
+        let precision = precisions::of_convolution(kernels.precision, shape.rows_per_frame);
         let size = ((shape.history() + 1) * c_in, stride * c_out);
-        let weight = kernels.matrix(precision, size, weights, |weight, bias| {
+        let weight = kernels.matrix(precision, size, weights.kept(precision, kernels.precision), |weight, bias| {
             let dense = groups::ungrouped(weight, c_in, c_out, kernel, shape.groups);
             let (inputs, outputs) = transposed::offsets(&shape);
             let repeated = bias.map(|bias| bias.repeat(stride));

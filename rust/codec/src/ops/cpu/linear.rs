@@ -1,12 +1,12 @@
 //! A dense layer over the last dimension.
 
-use mimi_kernels::{self as kernels, Epilogue, PackedMatrix, Precision, Rows, Strided, product};
+use mimi_kernels::{self as kernels, Epilogue, PackedMatrix, Rows, Strided, product};
 
 use super::{Kernels, host};
 use crate::error::Result;
 use crate::ops::signal::tensors;
 use crate::ops::state::Block;
-use crate::ops::{Activation, Arrays, LinearShape, Operation, Signal, Weights};
+use crate::ops::{Activation, Arrays, LinearShape, Operation, Signal, Weights, precisions};
 
 pub(super) struct Linear {
     weight: PackedMatrix,
@@ -16,7 +16,8 @@ pub(super) struct Linear {
 
 impl Linear {
     pub(super) fn new(kernels: &Kernels, shape: LinearShape, weights: Weights<'_>) -> Result<Self> {
-        let precision = if shape.exact { Precision::Float32 } else { kernels.dense_precision(shape.rows_per_frame) };
+        let precision = precisions::of_dense(kernels.precision, shape.rows_per_frame, shape.exact);
+        let weights = if shape.exact { weights } else { weights.kept(precision, kernels.precision) };
         let weight = kernels.matrix(precision, (shape.c_in, shape.c_out), weights, |weight, bias| {
             PackedMatrix::new(kernels.level, precision, &Strided::transposed(weight, shape.c_in), bias)
         })?;

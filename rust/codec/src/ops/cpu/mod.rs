@@ -18,10 +18,11 @@ use std::sync::Arc;
 use candle_core::{Device, Shape, Tensor};
 use mimi_kernels::{PackedMatrix, Precision, Threads, simd::Level};
 
+use super::precisions::FEW_ROWS;
 use super::rotary::Frequencies;
 use super::{
-    Activation, Angles, Attention, AttentionShape, Backend, Codebooks, ConvShape, ConvTransposeShape, EachBook,
-    Embedding, LinearShape, Operation, Rotary, Signal, TableShape, Weights, fault_point,
+    Activation, Angles, Attention, AttentionShape, Backend, CodebookShape, Codebooks, ConvShape, ConvTransposeShape,
+    EachBook, Embedding, LinearShape, Operation, Rotary, Signal, TableShape, Weights, fault_point,
 };
 use crate::error::Result;
 use crate::ops::state::{Block, Slots};
@@ -35,6 +36,8 @@ pub(crate) struct Kernels {
     spare: Arc<Spare>,
     /// How weights are stored that a stream reads for a few rows at a time: their size is what such a product costs.
     precision: Precision,
+    /// Whether codebooks get what makes a search of few rows faster.
+    screens: bool,
 }
 
 /// What the arrays are called of convolutions that take each channel by itself.
@@ -45,30 +48,20 @@ const BIAS: &str = "bias";
 /// once for 64.
 const BLOCK_FRAMES: usize = 32;
 
-/// Rows in a frame up to which a layer is bound by the reading of its weights when a stream goes frame by frame. With more
-/// it is bound by arithmetic, and its activations are large.
-const FEW_ROWS: usize = 8;
-
-/// The same for dense layers: with more rows compact weights cost time, with these they still save memory.
-const FEW_DENSE_ROWS: usize = 16;
-
 /// Floats of a layer's activations that stay in the second-level cache while a piece goes through: a megabyte.
 const PIECE_FLOATS: usize = 1 << 18;
 
 impl Kernels {
     /// Kernels on `threads` threads.
     pub(crate) fn new(threads: usize, precision: Precision) -> Self {
-        Self { level: Level::detect(), threads: Arc::new(Threads::new(threads)), spare: Arc::default(), precision }
+        let threads = Arc::new(Threads::new(threads));
+        Self { level: Level::detect(), threads, spare: Arc::default(), precision, screens: true }
     }
 
-    /// How the weights of a layer with so many rows in a frame are stored.
-    fn precision_for(&self, rows_per_frame: usize) -> Precision {
-        if rows_per_frame <= FEW_ROWS { self.precision } else { Precision::Float32 }
-    }
-
-    /// The same for a dense layer.
-    fn dense_precision(&self, rows_per_frame: usize) -> Precision {
-        if rows_per_frame <= FEW_DENSE_ROWS { self.precision } else { Precision::Float32 }
+    /// Those that every processor has, for files: what they arrange is the same everywhere, and has nothing that can be made of
+    /// the rest.
+    pub(crate) fn portable(precision: Precision) -> Self {
+        Self { level: Level::portable(), screens: false, ..Self::new(1, precision) }
     }
 
     /// A matrix `(depth, columns)` and its bias: packed from tensors, or as it was packed before.
@@ -158,8 +151,8 @@ impl Backend for Kernels {
         Ok(Box::new(attention::Ring::new(self, memory, shape)))
     }
 
-    fn codebooks(&self, entries: usize, dim: usize, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>> {
-        Ok(Box::new(codebooks::Books::new(self, entries, dim, books)?))
+    fn codebooks(&self, shape: CodebookShape, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>> {
+        Ok(Box::new(codebooks::Books::new(self, shape, books)?))
     }
 
     fn embedding(&self, shape: TableShape, table: Weights<'_>) -> Result<Box<dyn Embedding>> {

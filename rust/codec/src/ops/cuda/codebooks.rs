@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use mimi_cuda::{Buffer, Codes, Rows, Search, add, codes, is_measurable, search, squared_lengths};
+use mimi_kernels::{Precision, as_kept};
 
 use super::card::{Card, floats};
 use super::embedding::Tables;
 use super::values::{CodeValues, Ready};
 use crate::error::Result;
 use crate::ops::state::Block;
-use crate::ops::{self, Columns, EachBook, Indices, Signal, fault_point};
+use crate::ops::{self, Columns, EachBook, Indices, Signal, fault_point, precisions};
 
 pub(super) struct Books {
     dim: usize,
     /// Entries of each.
     entries: usize,
-    /// `(count, entries, dim)`.
+    /// What is searched, `(count, entries, dim)`.
     table: Buffer,
-    /// `(count, entries)`.
+    /// What is added up, where that is something else.
+    summed: Option<Buffer>,
+    /// Of what is searched, `(count, entries)`.
     squared_lengths: Buffer,
     /// Of each codebook, whether distances to all of its entries stay finite.
     measurable: Vec<bool>,
@@ -25,10 +28,16 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) fn new(card: &Arc<Card>, dim: usize, books: EachBook<'_, '_>) -> Result<Self> {
+    pub(super) fn new(card: &Arc<Card>, dim: usize, usual: Precision, books: EachBook<'_, '_>) -> Result<Self> {
+        let [search, sum] = precisions::of_entries(usual);
         let (mut table, mut lengths, mut measurable) = (Vec::new(), Vec::new(), Vec::new());
+        let mut summed = Vec::new();
         for book in books {
             let (book, _) = book?.tensors()?;
+            if sum != search {
+                summed.extend_from_slice(&as_kept(sum, &book, dim));
+            }
+            let book = as_kept(search, &book, dim);
             let squares = squared_lengths(&book, dim);
             measurable.push(is_measurable(&squares));
             table.extend_from_slice(&book);
@@ -36,7 +45,8 @@ impl Books {
         }
         let entries = lengths.len() / measurable.len().max(1);
         let (table, squared_lengths) = (card.kept(&table)?, card.kept(&lengths)?);
-        Ok(Self { dim, entries, table, squared_lengths, measurable, card: Arc::clone(card) })
+        let summed = (sum != search).then(|| card.kept(&summed)).transpose()?;
+        Ok(Self { dim, entries, table, summed, squared_lengths, measurable, card: Arc::clone(card) })
     }
 }
 
@@ -89,7 +99,8 @@ impl ops::Codebooks for Books {
 
     fn sum(&self, indices: &Indices, columns: Columns, residual: Option<&Signal>) -> Result<Signal> {
         let Columns { first, own: count, .. } = columns;
-        let table = self.table.span().part(0..floats(count * self.entries * self.dim))?;
+        let table = self.summed.as_ref().unwrap_or(&self.table);
+        let table = table.span().part(0..floats(count * self.entries * self.dim))?;
         let tables = Tables { dim: self.dim, entries: self.entries, table, count, first, mean: false };
         let sum = tables.of(indices, &self.card)?;
         let Some(residual) = residual else { return Ok(sum) };
@@ -106,6 +117,7 @@ impl ops::Codebooks for Books {
     }
 
     fn bytes(&self) -> usize {
-        self.table.span().bytes() + self.squared_lengths.span().bytes()
+        let summed = self.summed.as_ref().map_or(0, |table| table.span().bytes());
+        self.table.span().bytes() + summed + self.squared_lengths.span().bytes()
     }
 }

@@ -27,10 +27,12 @@ use mimi_cuda::{Elements, Gpu, Tensor};
 use mimi_kernels::Precision;
 
 use super::{
-    Activation, Attention, AttentionShape, Backend, Block, Codebooks, ConvShape, ConvTransposeShape, EachBook,
-    Embedding, Given, Layers, LinearShape, Memory, Operation, Rotary, Route, Signal, Step, TableShape, Weights,
+    Activation, Attention, AttentionShape, Backend, Block, CodebookShape, Codebooks, ConvShape, ConvTransposeShape,
+    EachBook, Embedding, Given, Layers, LinearShape, Memory, Operation, Rotary, Route, Signal, Step, TableShape,
+    Weights,
 };
 use crate::error::{Error, Result};
+use crate::ops::precisions;
 use crate::ops::rotary::Frequencies;
 use crate::ops::state::Slots;
 use card::Card;
@@ -49,13 +51,6 @@ pub(crate) struct Cuda {
 
 /// Frames in a block: enough for products of many rows, few enough that a wish to stop is soon heeded.
 const BLOCK_FRAMES: usize = 64;
-
-/// Rows in a frame up to which a layer's weights are kept as compact as was asked for; those of others are small. The same
-/// as on the CPU, so that codes are.
-const FEW_ROWS: usize = 8;
-
-/// The same for dense layers.
-const FEW_DENSE_ROWS: usize = 16;
 
 impl Cuda {
     /// Opens the device of a number; `record` tells whether steps are to be recorded as graphs.
@@ -101,10 +96,6 @@ impl Cuda {
         }
         Ok(())
     }
-
-    fn precision_for(&self, rows_per_frame: usize, few: usize) -> Precision {
-        if rows_per_frame <= few { self.precision } else { Precision::Float32 }
-    }
 }
 
 impl Backend for Cuda {
@@ -117,11 +108,12 @@ impl Backend for Cuda {
     }
 
     fn conv(&self, memory: &mut Slots, shape: ConvShape, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
-        let (weight, bias) = weights.tensors()?;
         if shape.depthwise() {
+            let (weight, bias) = weights.tensors()?;
             return Ok(Box::new(conv::Depthwise::new(&self.card, memory, shape, &weight, bias)?));
         }
-        let precision = self.precision_for(shape.rows_per_frame, FEW_ROWS);
+        let precision = precisions::of_convolution(self.precision, shape.rows_per_frame);
+        let (weight, bias) = weights.kept(precision, self.precision).tensors()?;
         Ok(Box::new(conv::Conv::new(&self.card, memory, shape, precision, &weight, bias)?))
     }
 
@@ -131,18 +123,19 @@ impl Backend for Cuda {
         shape: ConvTransposeShape,
         weights: Weights<'_>,
     ) -> Result<Box<dyn Operation>> {
-        let (weight, bias) = weights.tensors()?;
-        if shape.depthwise() && bias.is_none() && shape.activation.is_none() {
+        if shape.depthwise() && !weights.has_bias() && shape.activation.is_none() {
+            let (weight, _) = weights.tensors()?;
             return Ok(Box::new(conv_transpose::Depthwise::new(&self.card, memory, shape, &weight)?));
         }
-        let precision = self.precision_for(shape.rows_per_frame, FEW_ROWS);
+        let precision = precisions::of_convolution(self.precision, shape.rows_per_frame);
+        let (weight, bias) = weights.kept(precision, self.precision).tensors()?;
         Ok(Box::new(conv_transpose::Dense::new(&self.card, memory, shape, precision, &weight, bias)?))
     }
 
     fn linear(&self, shape: LinearShape, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
+        let precision = precisions::of_dense(self.precision, shape.rows_per_frame, shape.exact);
+        let weights = if shape.exact { weights } else { weights.kept(precision, self.precision) };
         let (weight, bias) = weights.tensors()?;
-        let compact = self.precision_for(shape.rows_per_frame, FEW_DENSE_ROWS);
-        let precision = if shape.exact { Precision::Float32 } else { compact };
         Ok(Box::new(linear::Linear::new(&self.card, shape, precision, &weight, bias)?))
     }
 
@@ -181,12 +174,12 @@ impl Backend for Cuda {
         Ok(Box::new(attention::Ring::new(&self.card, memory, shape)))
     }
 
-    fn codebooks(&self, _: usize, dim: usize, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>> {
-        Ok(Box::new(codebooks::Books::new(&self.card, dim, books)?))
+    fn codebooks(&self, shape: CodebookShape, books: EachBook<'_, '_>) -> Result<Box<dyn Codebooks>> {
+        Ok(Box::new(codebooks::Books::new(&self.card, shape.dim, self.precision, books)?))
     }
 
     fn embedding(&self, shape: TableShape, table: Weights<'_>) -> Result<Box<dyn Embedding>> {
-        let (table, _) = table.tensors()?;
+        let (table, _) = table.kept(Precision::Float32, self.precision).tensors()?;
         Ok(Box::new(embedding::Table::new(&self.card, shape.dim, shape.entries, &table)?))
     }
 

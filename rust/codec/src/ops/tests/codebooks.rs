@@ -1,7 +1,11 @@
 //! Residual vector quantization.
 
 use super::*;
-use crate::ops::{Codebooks, Columns, Indices};
+use crate::ops::{CodebookShape, Codebooks, Columns, Indices};
+
+fn shape(entries: usize, dim: usize) -> CodebookShape {
+    CodebookShape { entries, dim, searched: true, summed: true }
+}
 
 /// The first `count` codes of `x` `(vectors, dim)`.
 fn search(codebooks: &dyn Codebooks, x: &[f32], (vectors, dim): (usize, usize), count: usize) -> Result<Vec<u32>> {
@@ -40,7 +44,7 @@ fn search_of_every_shape() {
     for (dim, entries, count) in [(1, 2, 1), (3, 8, 3), (10, 33, 5), (64, 256, 4), (100, 1024, 2)] {
         let books: Vec<Vec<f32>> = (0..count).map(|_| random.floats(entries * dim)).collect();
         let made = made(1, |backend, _| {
-            backend.codebooks(entries, dim, &mut books.iter().map(|book| Ok(book.clone().into())))
+            backend.codebooks(shape(entries, dim), &mut books.iter().map(|book| Ok(book.clone().into())))
         });
         for vectors in [1, 2, 17, 30] {
             let x = random.floats(vectors * dim);
@@ -65,7 +69,7 @@ fn search_of_every_shape() {
 fn ties_go_to_the_first() {
     // Each entry twice, and vectors half-way between two entries.
     let book: Vec<f32> = [0.0, 1.0, 0.0, 1.0, 2.0, 2.0].into();
-    let made = made(1, |backend, _| backend.codebooks(6, 1, &mut [Ok(book.clone().into())].into_iter()));
+    let made = made(1, |backend, _| backend.codebooks(shape(6, 1), &mut [Ok(book.clone().into())].into_iter()));
     for made in &made {
         let codes = search(&*made.operation, &[0.0, 0.5, 1.0, 1.5, 2.0, -1.0], (6, 1), 1).unwrap();
         assert_eq!(codes, [0, 0, 1, 1, 4, 0], "{}", made.name);
@@ -78,7 +82,8 @@ fn sums() {
     let (dim, entries, count) = (7, 16, 4);
     let books: Vec<Vec<f32>> = (0..count).map(|_| random.floats(entries * dim)).collect();
     for (name, backend) in backends() {
-        let codebooks = backend.codebooks(entries, dim, &mut books.iter().map(|book| Ok(book.clone().into()))).unwrap();
+        let codebooks =
+            backend.codebooks(shape(entries, dim), &mut books.iter().map(|book| Ok(book.clone().into()))).unwrap();
         for (vectors, used) in [(1, 1), (5, 2), (9, 4)] {
             let codes: Vec<u32> = (0..vectors * used).map(|_| random.below(entries as u64) as u32).collect();
             let sum = codebooks.sum(&Indices::host(codes.clone(), used), Columns::all(used), None).unwrap();
@@ -98,7 +103,9 @@ fn sums() {
 
 #[test]
 fn no_code_where_distances_overflow() {
-    for made in made(1, |backend, _| backend.codebooks(2, 2, &mut [Ok(vec![1.0, 0.0, -1.0, 0.0].into())].into_iter())) {
+    for made in
+        made(1, |backend, _| backend.codebooks(shape(2, 2), &mut [Ok(vec![1.0, 0.0, -1.0, 0.0].into())].into_iter()))
+    {
         for wrong in [f32::NAN, f32::INFINITY, 1e30] {
             let outcome = search(&*made.operation, &[1.0, 0.0, 0.0, wrong], (2, 2), 1);
             assert!(matches!(outcome, Err(crate::Error::Numeric(_))), "{}, {wrong}: {outcome:?}", made.name);

@@ -1,8 +1,10 @@
-//! Packed files: weights as the kernels of one kind of processor read them, to be mapped and not read.
+//! Packed files: weights as the kernels of one kind of processor read them, to be mapped and not read; and compact files, the
+//! same for all processors and as small as can be, to be read.
 //!
-//! A packed file is a safetensors file. Each array of a layer is a tensor of one axis, `{layer}.{array}`, which begins at a
+//! Either is a safetensors file. Each array of a layer is a tensor of one axis, `{layer}.{array}`, which begins at a
 //! multiple of 64 bytes and is filled up with zeros to one. One entry of the metadata says what the arrays are: a checksum of
-//! eight hexadecimal digits, a space, and a [`Description`] as JSON.
+//! eight hexadecimal digits, a space, and a [`Description`] as JSON. In a compact file floats that bfloat16 has exactly are
+//! stored so, and what can be made of other arrays is not there.
 
 mod read;
 mod write;
@@ -21,7 +23,7 @@ pub(crate) use write::write;
 /// The entry of the metadata.
 const ENTRY: &str = "mimi_packed";
 /// Changes with what the arrays mean, or which there are.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Digits of a checksum.
 const SUM_LEN: usize = 8;
 /// Bytes that arrays begin and end at a multiple of: a cache line.
@@ -32,8 +34,10 @@ const ALIGNMENT: usize = 64;
 pub(crate) struct Description {
     /// Set when it is written, as are the sums of the arrays.
     pub(crate) version: u64,
-    /// The instruction set for whose kernels they are arranged.
+    /// The instruction set for whose kernels they are arranged. Those of others arrange them anew.
     pub(crate) layout: String,
+    /// Whether the file is to be small rather than mapped.
+    pub(crate) compact: bool,
     /// The kind of the codec, the module of a larger model that it was, and its `config.json`.
     pub(crate) codec: String,
     pub(crate) module: String,

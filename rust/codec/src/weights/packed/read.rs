@@ -1,27 +1,39 @@
-//! Reads packed files: arrays where they lie, after all that can be checked of them without reading them.
+//! Reads packed files: arrays where they lie, after all that can be checked of them without reading them; and compact files,
+//! array by array.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crc32fast::Hasher;
-use mimi_kernels::{Map, Number, Numbers, Precision};
+use mimi_kernels::{Map, Number, Numbers, Precision, simd::Level};
 use safetensors::Dtype;
 
 use super::{ALIGNMENT, Description, ENTRY};
 use crate::error::{Error, Result};
 use crate::options::{Device, LoadOptions};
 use crate::weights::Files;
-use crate::weights::bytes::{Bytes, Memory};
+use crate::weights::bytes::Bytes;
 use crate::weights::file::TensorFile;
 
 /// The arrays of a packed file.
 pub(crate) struct Packed<'a> {
     path: PathBuf,
     pub(crate) description: Description,
+    /// Floats in a vector of a product's tile, where they were arranged.
+    tile_lanes: usize,
     memory: Memory<'a>,
     arrays: BTreeMap<String, Place>,
+}
+
+/// Where arrays come from.
+enum Memory<'a> {
+    /// Views of a file.
+    Mapped(Arc<Map>),
+    /// Copies.
+    Read(Bytes<'a>),
 }
 
 /// A packed file in use.
@@ -65,7 +77,7 @@ impl<'a> Files<'a> {
     /// The packed weights of a description that the files gave.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that cannot be mapped.
+    /// [`Error::File`] for a file that cannot be mapped, or weights that are arranged in a way that is not known.
     pub(crate) fn into_packed(self, description: Description) -> Result<Packed<'a>> {
         let path = self.path().to_path_buf();
         let TensorFile { bytes, data_start, entries, .. } = self.tensors.into_only()?;
@@ -75,9 +87,18 @@ impl<'a> Files<'a> {
             (name, Place { dtype: entry.dtype, bytes })
         });
         let arrays = places.collect();
-        let memory =
-            bytes.into_memory().map_err(|error| Error::file(&path, format!("cannot map the file: {error}")))?;
-        Ok(Packed { path, description, memory, arrays })
+        let Some(tile_lanes) = Level::tile_lanes_of(&description.layout) else {
+            let got = &description.layout;
+            let message = format!("expected weights packed for avx512, avx2, neon or portable, got some for {got}");
+            return Err(Error::file(&path, format!("{message}: pack them again")));
+        };
+        let memory = if description.compact {
+            Memory::Read(bytes)
+        } else {
+            let mapped = bytes.map().map_err(|error| Error::file(&path, format!("cannot map the file: {error}")))?;
+            mapped.map_or_else(Memory::Read, Memory::Mapped)
+        };
+        Ok(Packed { path, description, tile_lanes, memory, arrays })
     }
 }
 
@@ -85,9 +106,8 @@ impl Packed<'_> {
     /// Refuses options that the arrays are not for. Fewer codebooks than there are, and one of two halves, can be had.
     ///
     /// # Errors
-    /// [`Error::Config`] that says with which options to load them; [`Error::Device`] for another device, [`Error::File`] for
-    /// another processor's arrays.
-    pub(crate) fn check(&self, options: &LoadOptions, layout: &str) -> Result<()> {
+    /// [`Error::Config`] that says with which options to load them; [`Error::Device`] for another device.
+    pub(crate) fn check(&self, options: &LoadOptions) -> Result<()> {
         let Description { dtype, parts, module, .. } = &self.description;
         let of_option = |field: &str, there: &str, asked: &str| {
             let again = "load it so, or pack the weights again as they are wanted";
@@ -107,17 +127,12 @@ impl Packed<'_> {
             let message = format!("expected device cpu for packed weights, got {}", options.device);
             return Err(Error::Device(message));
         }
-        if self.description.layout != layout {
-            let there = &self.description.layout;
-            let message = format!("expected weights packed for {layout}, which runs here, got some for {there}");
-            return Err(Error::file(&self.path, format!("{message}: pack them again on this machine")));
-        }
         Ok(())
     }
 
     /// A layer's arrays.
     pub(crate) fn layer<'b>(&'b self, name: &'b str) -> Layer<'b> {
-        Layer { packed: self, name }
+        Layer { packed: self, name: name.into() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -128,41 +143,93 @@ impl Packed<'_> {
     pub(crate) fn mapped(&self) -> Option<Mapped> {
         match &self.memory {
             Memory::Mapped(map) => Some(Mapped { path: self.path.clone(), map: Arc::clone(map) }),
-            Memory::Bytes(_) => None,
+            Memory::Read(_) => None,
         }
     }
 
-    fn find<T: Number>(&self, name: &str, len: usize) -> Result<Numbers<T>> {
-        let wrong = |got: String| {
-            let expected = format!("expected array `{name}` of {len} numbers of {}", dtype_of::<T>());
-            Error::file(&self.path, format!("{expected}, got {got}: pack the weights again"))
-        };
-        let Some(Place { dtype, bytes }) = self.arrays.get(name) else {
-            return Err(wrong("none".into()));
-        };
-        let needed = len.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_next_multiple_of(ALIGNMENT));
-        if *dtype != dtype_of::<T>() || needed != Some(bytes.len()) {
-            return Err(wrong(format!("{} bytes of {dtype}", bytes.len())));
+    /// The array `name` of `len` numbers, to be `kept` or copied; floats may be stored in bfloat16.
+    fn find<T: Number>(&self, name: &str, len: usize, kept: bool) -> Result<Numbers<T>> {
+        let expected = format!("expected array `{name}` of {len} numbers of {}", dtype_of::<T>());
+        let wrong = |got: &str| Error::file(&self.path, format!("{expected}, got {got}: pack the weights again"));
+        let place = self.arrays.get(name).ok_or_else(|| wrong("none"))?;
+        if place.dtype == Dtype::BF16 && dtype_of::<T>() == Dtype::F32 {
+            return Numbers::of_bfloat16(&self.stored(name, place, len, false, wrong)?).ok_or_else(|| wrong("others"));
         }
-        let numbers = match &self.memory {
-            Memory::Mapped(map) => map.numbers(bytes.start, len),
-            Memory::Bytes(all) => all.get(bytes.start..bytes.start + len * size_of::<T>()).and_then(Numbers::copied),
-        };
-        numbers.ok_or_else(|| wrong(format!("bytes that are not there or not aligned, from {} on", bytes.start)))
+        self.stored(name, place, len, kept, wrong)
+    }
+
+    /// The same of numbers as they are stored.
+    fn stored<T: Number>(
+        &self,
+        name: &str,
+        Place { dtype, bytes }: &Place,
+        len: usize,
+        kept: bool,
+        wrong: impl Fn(&str) -> Error,
+    ) -> Result<Numbers<T>> {
+        let size = len.checked_mul(size_of::<T>());
+        let needed = size.and_then(|size| size.checked_next_multiple_of(ALIGNMENT));
+        if *dtype != dtype_of::<T>() || needed != Some(bytes.len()) {
+            return Err(wrong(&format!("{} bytes of {dtype}", bytes.len())));
+        }
+        match &self.memory {
+            Memory::Mapped(map) => map
+                .numbers(bytes.start, len)
+                .ok_or_else(|| wrong(&format!("bytes that are not there or not aligned, from {} on", bytes.start))),
+            Memory::Read(from) => Numbers::read(len, kept, |into| {
+                from.read_at(into, bytes.start as u64)
+                    .map_err(|error| Error::file(&self.path, format!("cannot read array `{name}`: {error}")))?;
+                if self.description.compact {
+                    let mut hasher = Hasher::new();
+                    hasher.update(into);
+                    hasher.update(&[0; ALIGNMENT][..bytes.len() - into.len()]);
+                    self.check_sum(name, hasher.finalize())?;
+                }
+                Ok(())
+            }),
+        }
+    }
+
+    /// Refuses an array whose checksum is not the one that it had.
+    fn check_sum(&self, name: &str, got: u32) -> Result<()> {
+        match self.description.sums.get(name) {
+            Some(&expected) if expected == got => Ok(()),
+            expected => Err(damaged(&self.path, name, expected.copied().unwrap_or_default(), got)),
+        }
     }
 }
 
 /// The arrays of one layer.
+#[derive(Clone)]
 pub(crate) struct Layer<'a> {
     packed: &'a Packed<'a>,
-    name: &'a str,
+    name: Cow<'a, str>,
+}
+
+impl Layer<'_> {
+    /// Those of a part of it.
+    pub(crate) fn part(&self, part: &str) -> Self {
+        Self { packed: self.packed, name: format!("{}.{part}", self.name).into() }
+    }
 }
 
 impl mimi_kernels::Arrays for Layer<'_> {
     type Error = Error;
 
+    fn tile_lanes(&self) -> usize {
+        self.packed.tile_lanes
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.packed.arrays.contains_key(&format!("{}.{name}", self.name))
+    }
+
     fn find<T: Number>(&self, name: &str, len: usize) -> Result<Numbers<T>> {
-        self.packed.find(&format!("{}.{name}", self.name), len)
+        self.packed.find(&format!("{}.{name}", self.name), len, true)
+    }
+
+    fn find_to_copy<T: Number>(&self, name: &str, len: usize) -> Result<Numbers<T>> {
+        self.packed.find(&format!("{}.{name}", self.name), len, false)
     }
 }
 
@@ -210,9 +277,13 @@ pub fn check_packed(path: &Path) -> Result<()> {
         }
         let (expected, got) = (sums[name], hasher.finalize());
         if expected != got {
-            let message = format!("expected checksum {expected:08x} of array `{name}`, got {got:08x}: it is damaged");
-            return Err(Error::file(path, message));
+            return Err(damaged(path, name, expected, got));
         }
     }
     Ok(())
+}
+
+fn damaged(path: &Path, name: &str, expected: u32, got: u32) -> Error {
+    let message = format!("expected checksum {expected:08x} of array `{name}`, got {got:08x}: it is damaged");
+    Error::file(path, message)
 }

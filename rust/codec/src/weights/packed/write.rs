@@ -16,8 +16,8 @@ use crate::weights::save::{Failure, Staged};
 /// written at once, and maps them as they are: in pages of 2 MB, a first reading of all weights took a fifth of the time.
 const PIECE: usize = 4 << 20;
 
-/// Writes arrays, by their layers' names and their own, to a file that is then read-only. A file of this name is replaced at
-/// once, and those who have mapped it go on with the old one.
+/// Writes arrays, by their layers' names and their own, to a file, which is read-only then if it is to be mapped. A file of this
+/// name is replaced at once, and those who have mapped it go on with the old one.
 ///
 /// # Errors
 /// [`Error::File`] where it cannot be written.
@@ -31,6 +31,14 @@ pub(crate) fn write(path: &Path, mut description: Description, arrays: &[(String
         hasher.update(array.bytes());
         hasher.update(&[0; ALIGNMENT][..padding(array)]);
         hasher.finalize()
+    };
+    let smaller: Vec<(String, Array)>;
+    let arrays = if description.compact {
+        let small = |array: &Array| array.in_bfloat16().unwrap_or_else(|| array.clone());
+        smaller = arrays.iter().map(|(name, array)| (name.clone(), small(array))).collect();
+        &smaller
+    } else {
+        arrays
     };
     description.version = VERSION;
     description.sums = arrays.iter().map(|(name, array)| (name.clone(), sum(array))).collect();
@@ -46,7 +54,9 @@ pub(crate) fn write(path: &Path, mut description: Description, arrays: &[(String
         }
         file.flush().map_err(Failure::Write)
     })?;
-    staged.make_read_only()?;
+    if !description.compact {
+        staged.make_read_only()?;
+    }
     staged.publish()
 }
 

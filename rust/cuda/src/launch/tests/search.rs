@@ -24,7 +24,7 @@ impl Books {
         Self {
             dim,
             entries: books.iter().map(|book| book.len() / dim).collect(),
-            on_cpu: books.iter().map(|book| Codebook::new(level, book, dim)).collect(),
+            on_cpu: books.iter().map(|book| Codebook::new(level, Precision::Float32, book, dim, true)).collect(),
             on_device: on_device.collect(),
         }
     }
