@@ -228,3 +228,43 @@ impl Kernel for Bounds<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Numbers from -1 to 1 without a pattern.
+    fn scattered(len: usize) -> Vec<f32> {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn panels_without_a_near_entry_are_left_out() {
+        let (count, dim) = (2048, 64);
+        let entries = scattered(count * dim);
+        let doubled: Vec<f32> = entries.iter().map(|value| -2.0 * value).collect();
+        let norms: Vec<f32> = entries.chunks_exact(dim).map(|entry| entry.iter().map(|v| v * v).sum()).collect();
+        for level in Level::available() {
+            let matrix = Strided::transposed(&doubled, dim);
+            let exact = PackedMatrix::new(level, Precision::Float32, &matrix, Some(&norms));
+            let screen = Screen::of_columns(&exact).unwrap();
+            for code in [0, 777, count - 1] {
+                let (x, norm) = (&entries[code * dim..][..dim], norms[code]);
+                let mut values = vec![0.0; count];
+                screen.look(&Rows::contiguous(x, dim), &mut values, &Threads::new(1));
+                let seen = values.clone();
+                assert_eq!(screen.nearest(&exact, x, norm, &mut values), code, "{level:?}");
+                // All other entries are far from an entry itself. A panel that is computed has other values than were seen.
+                let width = panel_width(level);
+                let computed = seen.chunks(width).zip(values.chunks(width)).filter(|(seen, value)| seen != value);
+                assert_eq!(computed.count(), 1, "{level:?}");
+            }
+        }
+    }
+}

@@ -14,7 +14,7 @@ const MORE_ROWS: usize = 16;
 pub(crate) fn of_convolution(usual: Precision, rows_per_frame: usize) -> Precision {
     match usual {
         usual if rows_per_frame <= FEW_ROWS => usual,
-        // Those of float32 would be a fifth of all weights of an encoder in int8.
+        // Those of float32 would be a sixth of all weights of an encoder in int8.
         Precision::Int8 if rows_per_frame <= MORE_ROWS => Precision::Bfloat16,
         _ => Precision::Float32,
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use mimi_kernels::{Array, Precision, as_kept};
+use mimi_kernels::Array;
 
 use crate::error::{Error, Result};
 use crate::weights::Layer;
@@ -28,18 +28,6 @@ impl<'a> Weights<'a> {
         match self {
             Self::Tensors(_, bias) => bias.is_some(),
             Self::Packed(_, bias) => *bias,
-        }
-    }
-
-    /// As a backend keeps them in `own` precision that keeps most in `usual`. Beside int8 a weight in float32 is what bfloat16
-    /// rounds it to, which is nothing beside what int8 loses, so that a file of it can be small. Packed ones were rounded
-    /// before.
-    pub(crate) fn kept(self, own: Precision, usual: Precision) -> Self {
-        match self {
-            Self::Tensors(weight, bias) if own == Precision::Float32 && usual == Precision::Int8 => {
-                Self::Tensors(Cow::Owned(as_kept(Precision::Bfloat16, &weight, 1).into_owned()), bias)
-            }
-            kept => kept,
         }
     }
 

@@ -95,7 +95,7 @@ impl Level {
     }
 
     /// Floats in a vector of a product's tile.
-    pub(crate) fn tile_lanes(self) -> usize {
+    pub fn tile_lanes(self) -> usize {
         self.run(TileLanes)
     }
 

@@ -20,7 +20,7 @@ impl Arrays for Kept {
     type Error = String;
 
     fn tile_lanes(&self) -> usize {
-        Level::tile_lanes_of(self.level.name()).unwrap()
+        self.level.tile_lanes()
     }
 
     fn contains(&self, name: &str) -> bool {

@@ -23,17 +23,12 @@ impl Conv {
     pub(super) fn new(kernels: &Kernels, memory: &mut Slots, shape: ConvShape, weights: Weights<'_>) -> Result<Self> {
         let ConvShape { c_in, c_out, kernel, rows_per_frame, .. } = shape;
         let precision = precisions::of_convolution(kernels.precision, rows_per_frame);
-        let weight = kernels.matrix(
-            precision,
-            (kernel * c_in, c_out),
-            weights.kept(precision, kernels.precision),
-            |weight, bias| {
-                let inputs = (0..kernel).flat_map(|tap| (0..c_in).map(move |input| input * kernel + tap));
-                let outputs = (0..c_out).map(|output| output * c_in * kernel);
-                let dense = groups::ungrouped(weight, c_out, c_in, kernel, shape.groups);
-                PackedMatrix::new(kernels.level, precision, &Strided::new(&dense, inputs, outputs), bias)
-            },
-        )?;
+        let weight = kernels.matrix(precision, (kernel * c_in, c_out), weights, |weight, bias| {
+            let inputs = (0..kernel).flat_map(|tap| (0..c_in).map(move |input| input * kernel + tap));
+            let outputs = (0..c_out).map(|output| output * c_in * kernel);
+            let dense = groups::ungrouped(weight, c_out, c_in, kernel, shape.groups);
+            PackedMatrix::new(kernels.level, precision, &Strided::new(&dense, inputs, outputs), bias)
+        })?;
         Ok(Self { shape, history: memory.slot(&[shape.history(), c_in]), weight, kernels: kernels.clone() })
     }
 

@@ -29,7 +29,7 @@ impl Dense {
         let ConvTransposeShape { c_in, c_out, kernel, stride, .. } = shape;
         let precision = precisions::of_convolution(kernels.precision, shape.rows_per_frame);
         let size = ((shape.history() + 1) * c_in, stride * c_out);
-        let weight = kernels.matrix(precision, size, weights.kept(precision, kernels.precision), |weight, bias| {
+        let weight = kernels.matrix(precision, size, weights, |weight, bias| {
             let dense = groups::ungrouped(weight, c_in, c_out, kernel, shape.groups);
             let (inputs, outputs) = transposed::offsets(&shape);
             let repeated = bias.map(|bias| bias.repeat(stride));

@@ -1,6 +1,6 @@
 //! A table of rows, of which means are taken.
 
-use mimi_kernels::{Array, Arrays as _, Numbers, Precision};
+use mimi_kernels::{Array, Arrays as _, Numbers};
 
 use super::Kernels;
 use crate::error::Result;
@@ -20,7 +20,7 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(kernels: &Kernels, shape: TableShape, table: Weights<'_>) -> Result<Self> {
         let TableShape { codebooks, entries, dim } = shape;
-        let rows = match table.kept(Precision::Float32, kernels.precision) {
+        let rows = match table {
             Weights::Tensors(rows, _) => rows.into_owned().into(),
             Weights::Packed(layer, _) => layer.find(ROWS, codebooks.saturating_mul(entries).saturating_mul(dim))?,
         };

@@ -17,7 +17,6 @@ pub(super) struct Linear {
 impl Linear {
     pub(super) fn new(kernels: &Kernels, shape: LinearShape, weights: Weights<'_>) -> Result<Self> {
         let precision = precisions::of_dense(kernels.precision, shape.rows_per_frame, shape.exact);
-        let weights = if shape.exact { weights } else { weights.kept(precision, kernels.precision) };
         let weight = kernels.matrix(precision, (shape.c_in, shape.c_out), weights, |weight, bias| {
             PackedMatrix::new(kernels.level, precision, &Strided::transposed(weight, shape.c_in), bias)
         })?;

@@ -113,7 +113,7 @@ impl Backend for Cuda {
             return Ok(Box::new(conv::Depthwise::new(&self.card, memory, shape, &weight, bias)?));
         }
         let precision = precisions::of_convolution(self.precision, shape.rows_per_frame);
-        let (weight, bias) = weights.kept(precision, self.precision).tensors()?;
+        let (weight, bias) = weights.tensors()?;
         Ok(Box::new(conv::Conv::new(&self.card, memory, shape, precision, &weight, bias)?))
     }
 
@@ -128,13 +128,12 @@ impl Backend for Cuda {
             return Ok(Box::new(conv_transpose::Depthwise::new(&self.card, memory, shape, &weight)?));
         }
         let precision = precisions::of_convolution(self.precision, shape.rows_per_frame);
-        let (weight, bias) = weights.kept(precision, self.precision).tensors()?;
+        let (weight, bias) = weights.tensors()?;
         Ok(Box::new(conv_transpose::Dense::new(&self.card, memory, shape, precision, &weight, bias)?))
     }
 
     fn linear(&self, shape: LinearShape, weights: Weights<'_>) -> Result<Box<dyn Operation>> {
         let precision = precisions::of_dense(self.precision, shape.rows_per_frame, shape.exact);
-        let weights = if shape.exact { weights } else { weights.kept(precision, self.precision) };
         let (weight, bias) = weights.tensors()?;
         Ok(Box::new(linear::Linear::new(&self.card, shape, precision, &weight, bias)?))
     }
@@ -179,7 +178,7 @@ impl Backend for Cuda {
     }
 
     fn embedding(&self, shape: TableShape, table: Weights<'_>) -> Result<Box<dyn Embedding>> {
-        let (table, _) = table.kept(Precision::Float32, self.precision).tensors()?;
+        let (table, _) = table.tensors()?;
         Ok(Box::new(embedding::Table::new(&self.card, shape.dim, shape.entries, &table)?))
     }
 

@@ -92,7 +92,8 @@ impl<'a> Files<'a> {
             let message = format!("expected weights packed for avx512, avx2, neon or portable, got some for {got}");
             return Err(Error::file(&path, format!("{message}: pack them again")));
         };
-        let memory = if description.compact {
+        // What kernels do not read as it lies is arranged again, and then need not be mapped.
+        let memory = if description.compact || tile_lanes != Level::detect().tile_lanes() {
             Memory::Read(bytes)
         } else {
             let mapped = bytes.map().map_err(|error| Error::file(&path, format!("cannot map the file: {error}")))?;
@@ -179,13 +180,10 @@ impl Packed<'_> {
             Memory::Read(from) => Numbers::read(len, kept, |into| {
                 from.read_at(into, bytes.start as u64)
                     .map_err(|error| Error::file(&self.path, format!("cannot read array `{name}`: {error}")))?;
-                if self.description.compact {
-                    let mut hasher = Hasher::new();
-                    hasher.update(into);
-                    hasher.update(&[0; ALIGNMENT][..bytes.len() - into.len()]);
-                    self.check_sum(name, hasher.finalize())?;
-                }
-                Ok(())
+                let mut hasher = Hasher::new();
+                hasher.update(into);
+                hasher.update(&[0; ALIGNMENT][..bytes.len() - into.len()]);
+                self.check_sum(name, hasher.finalize())
             }),
         }
     }
