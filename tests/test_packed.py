@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import sys
 import zlib
@@ -252,7 +253,7 @@ def test_what_a_compact_file_is_not_for(demo, tmp_path):
         Mimi.from_pretrained(tmp_path / "damaged")
 
 
-def test_shell(packed, tmp_path):
+def test_shell(packed, tmp_path, capsys):
     from mimi_codec.cli import main
 
     out = tmp_path / "encoder.packed"
@@ -268,11 +269,14 @@ def test_shell(packed, tmp_path):
         file.seek(-1, os.SEEK_END)
         file.write(b"\1")
     assert main(["pack", "--check", str(tmp_path / "damaged")]) == 1
-    small = tmp_path / "encoder.mimi"
+    small = tmp_path / "encoder.compact"
     assert main(["pack", "demo", str(small), "--parts", "encoder", "-k", "4", "--dtype", "int8", "--compact"]) == 0
     assert small.stat().st_size < out.stat().st_size
     assert Mimi.from_pretrained(small, parts="encoder").layout == "compact"
     assert main(["pack", "--check", str(small)]) == 0
     assert main(["pack", "--check", str(small), "--compact"]) == 2
+    capsys.readouterr()
+    assert main(["info", str(small)]) == 0
+    assert re.search(r"layout +compact\n(.*\n)?parts +encoder\n", capsys.readouterr().out)
     assert main(["pack", "demo"]) == 2
     assert main(["pack", "--check", str(out), "more"]) == 2

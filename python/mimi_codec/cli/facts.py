@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import build_info
+from .._options import PARTS
 from ..audio import AUDIO_SUFFIXES, audio_info
 from ..errors import LoadError
 from ..model import Mimi
@@ -23,6 +24,7 @@ from .options import load_codec
 
 SAFETENSORS = ".safetensors"
 PEEKED_BYTES = 1 << 20  # of a safetensors header; one that is longer is that of a model
+PACKED = "mimi_packed"  # the entry of the metadata of a packed or compact file
 MODEL_FILES = ("config.json", "model.safetensors", "model.safetensors.index.json")
 
 Facts = dict[str, Any]
@@ -36,6 +38,8 @@ def is_model_directory(path: Path) -> bool:
 def of_file(args: argparse.Namespace, path: Path) -> Facts:
     """What a file is. Errors are those of reading it."""
     suffix = path.suffix.lower()
+    if _packed_parts(path) is not None:
+        return of_model(args, str(path))
     if suffix in READ_SUFFIXES and (suffix != SAFETENSORS or _holds_tokens(path)):
         return of_tokens(path)
     if suffix == SAFETENSORS:
@@ -50,11 +54,7 @@ def known_suffixes() -> list[str]:
 
 def _holds_tokens(path: Path) -> bool:
     """Whether a safetensors file holds codes or latents, from its header: weights are not integers."""
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if size > PEEKED_BYTES:
-            return False
-        header = file.read(size)
+    header = _header(path)
     if FORMAT.encode() in header or LATENTS_FORMAT.encode() in header:
         return True
     try:
@@ -62,6 +62,25 @@ def _holds_tokens(path: Path) -> bool:
         return bool(entries) and all(entry["dtype"] in INTEGERS for entry in entries.values())
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False  # loading it as a model says what is wrong
+
+
+def _header(path: Path) -> bytes:
+    """The header of a safetensors file; nothing of one that is longer than those of tokens are."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return file.read(size) if size <= PEEKED_BYTES else b""
+
+
+def _packed_parts(path: Path) -> Any:
+    """The halves in a packed or compact file; None for other files. Loading it says what is wrong with it."""
+    header = _header(path) if path.is_file() else b""
+    if PACKED.encode() not in header:
+        return None
+    try:
+        checksum_and_text = json.loads(header)["__metadata__"][PACKED]
+        return json.loads(checksum_and_text.partition(" ")[2])["parts"]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 def of_tokens(path: Path) -> Facts:
@@ -148,7 +167,8 @@ def _use_of_row(row: np.ndarray[Any, np.dtype[np.int64]]) -> Facts:
 
 def of_model(args: argparse.Namespace, name: str) -> Facts:
     """What a model is; it is loaded for that."""
-    model = load_codec(args, name, args.revision)
+    parts = _packed_parts(Path(name))
+    model = load_codec(args, name, args.revision, **({"parts": parts} if parts in PARTS else {}))
     if isinstance(model, TokenCodec):
         codes = {
             "codebooks": model.num_codebooks,

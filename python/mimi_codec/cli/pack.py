@@ -13,7 +13,7 @@ from .options import Verbs, add_command, add_dtype_option, add_source_options, l
 EXAMPLES = """\
   mimi pack kyutai/mimi mimi.packed
   mimi encode talk.wav --model mimi.packed
-  mimi pack kyutai/mimi small.mimi --compact --dtype int8 --parts encoder -k 8
+  mimi pack kyutai/mimi small.compact --compact --dtype int8 --parts encoder -k 8
   mimi pack --check mimi.packed               read all of it, and compare the checksums"""
 
 
