@@ -21,7 +21,7 @@ pub enum Dtype {
     Float32,
     /// The upper half of each float32.
     Bfloat16,
-    /// Eight bits, with a scale for each column of 128 depths. What is not large is kept in bfloat16, or rounded to it.
+    /// Eight bits, with a scale for each column of 128 depths. Codebooks and middle layers are kept smaller too.
     Int8,
 }
 
